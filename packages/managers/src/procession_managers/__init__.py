@@ -1,0 +1,5 @@
+"""BaseManager, SyncManager, SharedMemoryManager, proxies."""
+
+from __future__ import annotations
+
+__all__: tuple[str, ...] = ()

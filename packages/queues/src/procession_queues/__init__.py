@@ -1,0 +1,5 @@
+"""Queue, JoinableQueue, SimpleQueue."""
+
+from __future__ import annotations
+
+__all__: tuple[str, ...] = ()

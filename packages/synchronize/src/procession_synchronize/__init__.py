@@ -1,0 +1,5 @@
+"""Lock, RLock, Semaphore, BoundedSemaphore, Condition, Event, Barrier."""
+
+from __future__ import annotations
+
+__all__: tuple[str, ...] = ()

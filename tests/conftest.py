@@ -1,0 +1,200 @@
+"""What every test folder shares: the variant under test, the start methods, the check for leaks.
+
+The variant is that of the whole pytest process: ``PROCESSION_NATIVE=0`` forces the portable one, ``require`` makes a
+missing C core an error, anything else takes the core where it is built.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WISH = os.environ.get("PROCESSION_NATIVE", "")
+
+
+def _native_is_built() -> bool:
+    try:
+        return importlib.util.find_spec("procession_native._core") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+VARIANT = "portable" if WISH == "0" or not _native_is_built() else "native"
+
+
+def _start_methods() -> tuple[str, ...]:
+    if sys.platform == "win32":
+        return ("spawn",)
+    return ("fork", "spawn", "forkserver")
+
+
+# ---- options and selection -------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("procession")
+    group.addoption("--start-methods", default=",".join(_start_methods()), metavar="A,B",
+                    help="start methods that the start_method fixture runs over (default: all of this platform)")  # fmt: skip
+    group.addoption("--quick", action="store_true", help="leave out tests marked slow, stress or faults")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if WISH == "require" and VARIANT != "native":
+        raise pytest.UsageError(
+            "PROCESSION_NATIVE=require, but procession_native._core cannot be found; build it with "
+            "`python packages/native/hatch_build.py` or unset the variable"
+        )
+    wanted = config.getoption("--start-methods").split(",")
+    unknown = [m for m in wanted if m not in ("fork", "spawn", "forkserver")]
+    if unknown:
+        raise pytest.UsageError(f"--start-methods: unknown {unknown}; allowed are fork, spawn and forkserver")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"procession: {VARIANT} variant, {platform.python_implementation()} {platform.python_version()}, {platform.platform()}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "start_method" in metafunc.fixturenames:
+        wanted = metafunc.config.getoption("--start-methods").split(",")
+        metafunc.parametrize("start_method", [m for m in _start_methods() if m in wanted])
+
+
+_skipped: dict[str, int] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    quick = config.getoption("--quick")
+    rules = [
+        ("native_only", VARIANT == "portable", "needs the C core (portable variant runs)"),
+        ("portable_only", VARIANT == "native", "is about the portable variant (native variant runs)"),
+        ("linux_only", not sys.platform.startswith("linux"), "needs Linux"),
+        ("slow", quick, "slow (left out by --quick)"),
+        ("stress", quick, "stress (left out by --quick)"),
+        ("faults", quick, "faults (left out by --quick)"),
+    ]
+    for item in items:
+        for name, applies, reason in rules:
+            if applies and item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+                _skipped[name] = _skipped.get(name, 0) + 1
+                break
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    counted = ", ".join(f"{count} {name}" for name, count in _skipped.items()) or "none"
+    terminalreporter.write_line(f"procession: {VARIANT} variant; skipped by marker: {counted}")
+
+
+# ---- fixtures --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def variant() -> str:
+    """The variant under test: 'native' or 'portable'."""
+    return VARIANT
+
+
+@pytest.fixture
+def mp_context(start_method: str) -> Any:
+    """``procession.get_context(start_method)``; skips where the meta-distribution is not installed."""
+    procession = pytest.importorskip("procession", reason="needs the meta-distribution")
+    return procession.get_context(start_method)
+
+
+class LeakCheck:
+    """What the process holds before a test, compared with what it holds after it."""
+
+    # The arena, its witness file and what polls them are made once for each process, by whichever test comes first.
+    once_per_process = ("/memfd:procession", "anon_inode:[eventpoll]")
+
+    def __init__(self) -> None:
+        self.allowed = {"descriptors": 0, "children": 0, "threads": 0}
+        self._before = self._now()
+
+    def allow(self, *, descriptors: int = 0, children: int = 0, threads: int = 0) -> None:
+        """Let the test leave that many more behind."""
+        self.allowed["descriptors"] += descriptors
+        self.allowed["children"] += children
+        self.allowed["threads"] += threads
+
+    def rebase(self) -> None:
+        """Take the present state as the one to compare with, after warming up."""
+        gc.collect()
+        self._before = self._now()
+
+    def _now(self) -> dict[str, dict[str, str]]:
+        return {"descriptors": self._descriptors(), "children": self._children(), "threads": self._threads()}
+
+    def _descriptors(self) -> dict[str, str]:
+        found = {}
+        try:
+            names = os.listdir("/proc/self/fd")
+        except FileNotFoundError:
+            return found
+        for name in names:
+            try:
+                target = os.readlink(f"/proc/self/fd/{name}")
+            except FileNotFoundError:  # the descriptor of the listing itself
+                continue
+            if not target.startswith(self.once_per_process) and not target.endswith("/fd"):
+                found[name] = target
+        return found
+
+    def _children(self) -> dict[str, str]:
+        found = {}
+        for listing in Path("/proc/self/task").glob("*/children"):
+            try:
+                pids = listing.read_text().split()
+            except OSError:  # a thread that has just ended
+                continue
+            for pid in pids:
+                try:
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                except OSError:
+                    continue
+                found[pid] = command.strip() or "zombie"
+        return found
+
+    def _threads(self) -> dict[str, str]:
+        return {str(thread.ident): thread.name for thread in threading.enumerate()}
+
+    def surplus(self) -> list[str]:
+        """One line for each kind of thing that the test left behind."""
+        lines = []
+        now = self._now()
+        for kind, before in self._before.items():
+            if len(now[kind]) > len(before) + self.allowed[kind]:
+                new = {key: text for key, text in now[kind].items() if before.get(key) != text}
+                lines.append(f"{len(before)} {kind} before, {len(now[kind])} after: {new}")
+        return lines
+
+    def settle(self, seconds: float = 5.0) -> list[str]:
+        """Wait until nothing is left behind, and return what still is at the deadline."""
+        deadline = time.monotonic() + seconds
+        while True:
+            gc.collect()
+            lines = self.surplus()
+            if not lines or time.monotonic() > deadline:
+                return lines
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def leak_check() -> Iterator[LeakCheck]:
+    """Fail the test if it leaves descriptors, child processes or threads behind."""
+    check = LeakCheck()
+    yield check
+    left = check.settle()
+    if left:
+        pytest.fail("the test left something behind\n" + "\n".join(left))
