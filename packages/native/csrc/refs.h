@@ -1,0 +1,54 @@
+/* refs.h: who holds what: ledgers and reference counts.
+ *
+ * Each process has a LEDGER: a chain of KIND_LEDGER blocks hanging off its registry slot, each
+ *   0   8  next block of the chain
+ *   8   8 each: payload offset of a block that this process holds, 0: empty entry
+ * One entry per process and block, however many handles the process has (that count is private memory).
+ * VALIDITY: the references word of a block equals the number of ledger entries plus the number of container words
+ * (queue messages, parcels, child's reserved slots) that name it.  Both change in one transaction.
+ *
+ * A dead process's ledger is given back entry by entry, a transaction each, by whoever notices (registry_reap).
+ *
+ * When the count falls to 0 the block becomes a zombie in the same transaction.  Zombies with contents
+ * (queues, parcels, conditions) are taken apart by steps, a transaction each, by the next arena_end()s of any
+ * process, so a death between two steps only leaves work to the next.
+ */
+#ifndef PROCESSION_REFS_H
+#define PROCESSION_REFS_H
+
+#include "heap.h"
+
+/* In a transaction */
+int  ref_own_new(struct arena *a, aoff payload);          /* freshly allocated: our ledger entry and count 1 in this process; AR_NOMEM */
+void ref_hold(struct arena *a, aoff payload);             /* a container takes a reference: count + 1 */
+void ref_drop(struct arena *a, aoff payload);             /* a container gives one back; may make it a zombie */
+int  ref_slot_hold(struct arena *a, uint32_t slot, aoff payload);  /* entry in another (reserved) process's ledger */
+int  ref_adopt(struct arena *a, aoff payload);            /* we take a reference in addition to a container's: first use in this
+                                                             process adds the ledger entry; else only the private count; AR_NOMEM */
+void ref_release_locked(struct arena *a, aoff payload);   /* undo of ref_adopt / ref_own_new, inside a transaction */
+uint64_t ref_count_here(struct arena *a, aoff payload);   /* private count */
+
+/* Whole operations */
+aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero);  /* allocate + own; 0: no memory */
+int  ref_open(struct arena *a, uint64_t arena_id, aoff payload, uint64_t generation, enum block_kind kind);
+                                                           /* AR_FOREIGN, AR_STALE, AR_KIND, AR_NOMEM; any input is safe */
+int  ref_again(struct arena *a, aoff payload);             /* one more private count on something we hold */
+void ref_close(struct arena *a, aoff payload);             /* one private count less */
+
+/* How the contents of a kind are released: called in a transaction, one bounded step; true when the block itself may be freed. */
+typedef bool (*release_step)(struct arena *a, aoff payload);
+void ref_set_release(enum block_kind kind, release_step step);
+void ref_collect(struct arena *a, int steps);              /* inside the lock: work on zombies */
+
+/* Fork and start of children (registry.c calls these). */
+int  ref_copy_ledger(struct arena *a, uint32_t to_slot);   /* our references, for the child; in transactions */
+void ref_after_fork_child(struct arena *a, uint32_t slot); /* private map now describes the child's ledger */
+int  ref_load_ledger(struct arena *a);                     /* spawned child: entries that the parent put in our slot become private counts of 0:
+                                                              released by ref_settle() unless opened meanwhile */
+void ref_settle(struct arena *a);
+void ref_release_slot(struct arena *a, uint32_t slot);     /* all of a dead slot's references, transactions */
+
+/* A parcel owns references in flight: payload: 8 count, then offsets. */
+aoff parcel_new(struct arena *a, const aoff *items, uint32_t n);
+
+#endif

@@ -1,0 +1,56 @@
+/* registry.h: who is in the tree, who is alive.
+ *
+ * SLOT (256 bytes; REGISTRY_SLOTS of them from REGISTRY_OFFSET)
+ *   0    8  state and generation: bits 0-7 state (enum slot_state), bits 16-31 generation (1..65535; 0 never used)
+ *   8    8  pid
+ *   16   8  owner word (slot, generation) of the parent when the slot was made
+ *   24   8  when the process was registered, CLOCK_BOOTTIME ns
+ *   32   8  head of its ledger (refs.h)
+ *   40   8  what it waits for (payload offset, 0: nothing)    48 8  since when (CLOCK_MONOTONIC ns)
+ *   56   8  exit status as waitpid gives it, plus bit 32 when known; cleared when the slot is given out
+ *   64   4  bell: a futex word for the process's bell thread (queue.h)
+ *   72   8  name's length, 80.. 72 bytes of name (UTF-8)
+ *   160  .. 8 previous generation's pid, 8 its exit status, 8 its time of death: told by OwnerDiedError
+ *
+ * LIVENESS, by two witnesses.  (1) Each process holds a POSIX record lock on byte `slot` of the lease file, a second
+ * memfd that nobody else opens; the kernel drops it at death, before the parent can reap.  F_GETLK costs 0.7 µs.
+ * (2) A free byte alone is not death: a program that closes all descriptors (daemons) loses its locks.  Then /proc is asked:
+ * dead if no such pid, or it started later than the slot was registered, or all its threads are in state Z or X,
+ * or it has no mapping of an arena any more (it has called exec).
+ * A live process with a free byte takes its lock again when it next registers an operation (registry_refresh).
+ * A STARTING slot (made by the parent before the fork or spawn) has no lock yet: it is alive while its parent is, and until
+ * START_GRACE_NS after the parent's death.
+ */
+#ifndef PROCESSION_REGISTRY_H
+#define PROCESSION_REGISTRY_H
+
+#include "arena.h"
+
+#define REGISTRY_SLOTS 16382u
+#define START_GRACE_NS 10000000000ull
+enum slot_state { SLOT_FREE = 0, SLOT_STARTING = 1, SLOT_LIVE = 2, SLOT_DEAD = 3 /* references being given back */ };
+
+struct slot {
+    sh64 state; sh64 pid; sh64 parent; sh64 registered_ns; sh64 ledger; sh64 waits_for; sh64 waits_since; sh64 exit_status;
+    sh32 bell; sh32 bell_pad; sh64 name_length; sh64 name[9]; sh64 pad0;
+    sh64 last_pid; sh64 last_exit; sh64 last_death_ns; sh64 last_generation; sh64 pad1[8];
+};
+_Static_assert(sizeof(struct slot) == 256, "slot");
+
+struct slot *slot_at(struct arena *a, uint32_t index);
+
+int  registry_join(struct arena *a, const char *name);                     /* a slot of our own */
+int  registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation); /* for a child to come */
+int  registry_take(struct arena *a, uint32_t slot, uint32_t generation);   /* we are that child; AR_GONE if it was given up */
+void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation);
+void registry_leave(struct arena *a);                                      /* orderly exit: our references are given back */
+bool registry_alive(struct arena *a, uint32_t slot, uint32_t generation16);
+bool registry_reap(struct arena *a, uint32_t slot, uint32_t generation16);   /* if dead: give everything back, free the slot; true if it was dead */
+int  registry_sweep(struct arena *a);                                      /* reap all dead ones; how many */
+void registry_note_exit(struct arena *a, uint32_t pid, int status);        /* the parent has waited for it */
+int  registry_find_pid(struct arena *a, uint32_t pid);                     /* slot or -1 */
+
+/* pthread_atfork handlers, installed by arena_ensure(). */
+void registry_fork_uses(uint32_t slot, uint32_t generation);               /* the next fork of this thread becomes that slot */
+
+#endif
