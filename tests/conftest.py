@@ -1,7 +1,7 @@
 """What every test folder shares: the variant under test, the start methods, the check for leaks.
 
-The variant is that of the whole pytest process: ``PROCESSION_NATIVE=0`` forces the portable one, ``require`` makes a
-missing C core an error, anything else takes the core where it is built.
+The variant is that of the whole pytest process: ``PROCESSION_NATIVE=0`` forces the portable one, ``require``
+makes a missing C core an error, anything else takes the core where it is built.
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ def _start_methods() -> tuple[str, ...]:
     return ("fork", "spawn", "forkserver")
 
 
-# ---- options and selection -------------------------------------------------------------------------------------------
+# ---- options and selection ------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("procession")
-    group.addoption("--start-methods", default=",".join(_start_methods()), metavar="A,B",
-                    help="start methods that the start_method fixture runs over (default: all of this platform)")  # fmt: skip
+    group.addoption(
+        "--start-methods",
+        default=",".join(_start_methods()),
+        metavar="A,B",
+        help="start methods that the start_method fixture runs over (default: all of this platform)",
+    )
     group.addoption("--quick", action="store_true", help="leave out tests marked slow, stress or faults")
 
 
@@ -61,7 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"procession: {VARIANT} variant, {platform.python_implementation()} {platform.python_version()}, {platform.platform()}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"procession: {VARIANT} variant, {python}, {platform.platform()}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -96,7 +101,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.write_line(f"procession: {VARIANT} variant; skipped by marker: {counted}")
 
 
-# ---- fixtures --------------------------------------------------------------------------------------------------------
+# ---- fixtures -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +120,8 @@ def mp_context(start_method: str) -> Any:
 class LeakCheck:
     """What the process holds before a test, compared with what it holds after it."""
 
-    # The arena, its witness file and what polls them are made once for each process, by whichever test comes first.
+    # The arena, its witness file and what polls them are made once for each process, by whichever test comes
+    # first.
     once_per_process = ("/memfd:procession", "anon_inode:[eventpoll]")
 
     def __init__(self) -> None:
@@ -160,7 +166,12 @@ class LeakCheck:
                 continue
             for pid in pids:
                 try:
-                    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    command = (
+                        Path(f"/proc/{pid}/cmdline")
+                        .read_bytes()
+                        .replace(b"\0", b" ")
+                        .decode(errors="replace")
+                    )
                 except OSError:
                     continue
                 found[pid] = command.strip() or "zombie"

@@ -1,8 +1,8 @@
 """Build the C core, as a hatchling build hook and as a script.
 
-As a hook it compiles ``csrc/*.c`` into ``procession_native/_core`` and puts the result into the wheel (an editable
-install builds beside the sources).  As a script, ``python packages/native/hatch_build.py``, it builds in place and
-compiles only what has changed.  docs/internals/native-build.md gives the reasons for what is done here.
+As a hook it compiles ``csrc/*.c`` into ``procession_native/_core`` and puts the result into the wheel; an
+editable install builds beside the sources.  As a script, ``python packages/native/hatch_build.py``, it builds
+in place and compiles only what has changed.  The reasons are in docs/internals/native-build.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# The oldest CPython whose stable ABI the core is built for; None makes every build specific to its Python version.
+# The oldest CPython whose stable ABI the core is built for; None makes every build specific to its Python
+# version.
 LIMITED_API: int | None = 0x030B0000
 
 HERE = Path(__file__).resolve().parent
@@ -26,7 +27,16 @@ SOURCES = HERE / "csrc"
 PACKAGE = HERE / "src" / "procession_native"
 SCRATCH = HERE / "build"
 
-FLAGS = ["-g", "-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden", "-fno-strict-aliasing", "-pthread", "-fPIC"]
+FLAGS = [
+    "-g",
+    "-std=c11",
+    "-Wall",
+    "-Wextra",
+    "-fvisibility=hidden",
+    "-fno-strict-aliasing",
+    "-pthread",
+    "-fPIC",
+]
 SWITCH = "PROCESSION_NATIVE"
 
 
@@ -92,7 +102,9 @@ def run(command: list[str]) -> None:
     except OSError as error:
         raise BuildFailure(f"cannot run the C compiler {command[0]!r}: {error}") from error
     if done.returncode:
-        raise BuildFailure(f"{shlex.join(command)}\nended with status {done.returncode}\n{done.stdout}{done.stderr}")
+        raise BuildFailure(
+            f"{shlex.join(command)}\nended with status {done.returncode}\n{done.stdout}{done.stderr}"
+        )
     if done.stderr:
         sys.stderr.write(done.stderr)
 
@@ -104,8 +116,15 @@ def replace_text(path: Path, text: str) -> None:
     os.replace(spare, path)
 
 
-def build(target: Path, scratch: Path, *, module: str = "_core", defines: tuple[str, ...] = (), level: str = "-O2",
-          force: bool = False) -> bool:  # fmt: skip
+def build(
+    target: Path,
+    scratch: Path,
+    *,
+    module: str = "_core",
+    defines: tuple[str, ...] = (),
+    level: str = "-O2",
+    force: bool = False,
+) -> bool:
     """Compile the core to ``target`` with objects in ``scratch``; True if anything had to be compiled.
 
     Raises:
@@ -141,7 +160,11 @@ def build(target: Path, scratch: Path, *, module: str = "_core", defines: tuple[
         run([*command, *includes, "-c", str(source), "-o", str(spare)])
         os.replace(spare, obj)
         compiled = True
-    if compiled or not target.exists() or target.stat().st_mtime_ns < max(p.stat().st_mtime_ns for p in objects):
+    if (
+        compiled
+        or not target.exists()
+        or target.stat().st_mtime_ns < max(p.stat().st_mtime_ns for p in objects)
+    ):
         target.parent.mkdir(parents=True, exist_ok=True)
         # A running interpreter may have the old file mapped: never write into it.
         spare = target.with_name(f".{target.name}.{os.getpid()}")
@@ -161,7 +184,9 @@ def in_place(*, debug: bool = False, faults: bool = False, force: bool = False) 
     kind = "abi3" if limited_api() else str(sysconfig.get_config_var("SOABI"))
     scratch = SCRATCH / f"{kind}{'-debug' if debug else ''}{'-faults' if faults else ''}"
     target = PACKAGE / f"{module}{suffix()}"
-    return target, build(target, scratch, module=module, defines=defines, level="-O1" if debug else "-O2", force=force)
+    return target, build(
+        target, scratch, module=module, defines=defines, level="-O1" if debug else "-O2", force=force
+    )
 
 
 try:
@@ -213,7 +238,10 @@ def main(arguments: list[str]) -> int:
     known = {"--debug", "--faults", "--force"}
     unknown = [a for a in arguments if a not in known]
     if unknown:
-        print(f"usage: hatch_build.py [--debug] [--faults] [--force]; unknown: {' '.join(unknown)}", file=sys.stderr)
+        print(
+            f"usage: hatch_build.py [--debug] [--faults] [--force]; unknown: {' '.join(unknown)}",
+            file=sys.stderr,
+        )
         return 2
     reason = unsupported()
     if reason is not None:
@@ -226,8 +254,10 @@ def main(arguments: list[str]) -> int:
     except BuildFailure as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}"
-          f"{'' if compiled else ': up to date'}")  # fmt: skip
+    print(
+        f"{target.relative_to(Path.cwd()) if target.is_relative_to(Path.cwd()) else target}"
+        f"{'' if compiled else ': up to date'}"
+    )
     return 0
 
 
