@@ -87,9 +87,10 @@ def module_of(distribution: str) -> str:
 
 
 def distribution_of(name: str) -> str | None:
-    """The distribution that a top-level module or a requirement's name belongs to; None if it is not of the
-    family.""" name = name.replace("-", "_") if name == META:
-        return META
+    """The distribution that a module or a requirement belongs to; None if it is not of the family."""
+    name = name.replace("-", "_")
+    if name == META:
+    return META
     return name.removeprefix("procession_") if name.startswith("procession_") else None
 
 
