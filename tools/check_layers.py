@@ -90,7 +90,7 @@ def distribution_of(name: str) -> str | None:
     """The distribution that a module or a requirement belongs to; None if it is not of the family."""
     name = name.replace("-", "_")
     if name == META:
-    return META
+        return META
     return name.removeprefix("procession_") if name.startswith("procession_") else None
 
 
