@@ -2,4 +2,119 @@
 
 from __future__ import annotations
 
-__all__: tuple[str, ...] = ()
+from ._deadline import check_timeout, deadline_after, remaining
+from ._errors import (
+    AuthenticationError,
+    BufferTooShort,
+    ForeignTreeError,
+    InheritanceError,
+    NotSupportedError,
+    OwnerDiedError,
+    PeerDiedError,
+    ProcessError,
+    ProcessStateError,
+    ServerDiedError,
+    StaleHandleError,
+    TimeoutError,  # noqa: A004 - the documented name
+    WorkerDiedError,
+)
+from ._lifecycle import (
+    Finalize,
+    at_exit,
+    exit_function,
+    is_exiting,
+    register_after_fork,
+    reset_after_fork,
+    run_after_forkers,
+    run_finalizers,
+    set_children_ender,
+)
+from ._logging import (
+    DEBUG,
+    INFO,
+    NOTSET,
+    SUBDEBUG,
+    SUBWARNING,
+    WARNING,
+    debug,
+    get_logger,
+    info,
+    log_to_stderr,
+    sub_debug,
+    sub_warning,
+    warn,
+)
+from ._reducer import ForkingPickler, Reducer, default_reducer, dump, register
+from ._runtime import AuthenticationString, Runtime, runtime
+from ._transfer import Transfer, current_transfer, default_send_fd, set_fd_sharer, transfer_scope
+from ._variant import native_requested
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._shutdown import ShutDown
+
+__all__ = (
+    "DEBUG",
+    "INFO",
+    "NOTSET",
+    "SUBDEBUG",
+    "SUBWARNING",
+    "WARNING",
+    "AuthenticationError",
+    "AuthenticationString",
+    "BufferTooShort",
+    "Finalize",
+    "ForeignTreeError",
+    "ForkingPickler",
+    "InheritanceError",
+    "NotSupportedError",
+    "OwnerDiedError",
+    "PeerDiedError",
+    "ProcessError",
+    "ProcessStateError",
+    "Reducer",
+    "Runtime",
+    "ServerDiedError",
+    "ShutDown",
+    "StaleHandleError",
+    "TimeoutError",
+    "Transfer",
+    "WorkerDiedError",
+    "at_exit",
+    "check_timeout",
+    "current_transfer",
+    "deadline_after",
+    "debug",
+    "default_reducer",
+    "default_send_fd",
+    "dump",
+    "exit_function",
+    "get_logger",
+    "info",
+    "is_exiting",
+    "log_to_stderr",
+    "native_requested",
+    "register",
+    "register_after_fork",
+    "remaining",
+    "reset_after_fork",
+    "run_after_forkers",
+    "run_finalizers",
+    "runtime",
+    "set_children_ender",
+    "set_fd_sharer",
+    "sub_debug",
+    "sub_warning",
+    "transfer_scope",
+    "warn",
+)
+
+
+def __getattr__(name: str) -> object:
+    # `queue`, whose ShutDown this is from Python 3.13 on, imports threading: only for those who name it.
+    if name == "ShutDown":
+        from ._shutdown import ShutDown
+
+        globals()["ShutDown"] = ShutDown
+        return ShutDown
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,90 @@
+"""Pickling by value, through cloudpickle where installed, of what has no importable name.
+
+A lambda, a closure, or anything defined in a ``__main__`` that children cannot import (an interactive
+session, a notebook, ``-c``). Everything else stays by reference.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType
+
+from ._runtime import runtime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_pickler_class: Any = None
+_looked = False
+
+
+def _find() -> Any:
+    """Return the pickler class, or None where cloudpickle is not installed."""
+    global _pickler_class, _looked
+    if not _looked:
+        _looked = True
+        try:
+            import cloudpickle
+        except ImportError:
+            return None
+        _pickler_class = _make_class(cloudpickle.CloudPickler)
+    return _pickler_class
+
+
+def can_help(error: Exception | None = None) -> bool:
+    """Say whether pickling by value is there and may mend *error*."""
+    if error is not None and not _is_about_names(error):
+        return False
+    return _find() is not None
+
+
+def _is_about_names(error: Exception) -> bool:
+    # The wordings of CPython 3.11 to 3.15: "Can't pickle local object", "Can't get local object", "attribute
+    # lookup ... failed", "it's not found as", "it's not the same object as", "cannot pickle 'code' object"
+    # (cell, module).
+    return isinstance(error, (AttributeError, TypeError)) or type(error).__name__ == "PicklingError"
+
+
+def _make_class(base: Any) -> Any:
+    from collections import ChainMap
+
+    class ByValuePickler(base):  # type: ignore[misc]
+        def __init__(self, file: Any, protocol: int | None, table: dict[type, Any], callback: Any) -> None:
+            super().__init__(file, protocol, buffer_callback=callback)
+            self.dispatch_table = ChainMap(table, base.dispatch_table)
+
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, (type, FunctionType)) and not runtime.main_by_value and _is_in_main(obj):
+                return NotImplemented
+            return super().reducer_override(obj)
+
+    return ByValuePickler
+
+
+def _is_in_main(obj: Any) -> bool:
+    """Say whether *obj* can be had from ``__main__`` by its qualified name."""
+    if getattr(obj, "__module__", None) != "__main__":
+        return False
+    found: Any = sys.modules.get("__main__")
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is obj
+
+
+class _Output:
+    __slots__ = ("write",)
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
+
+
+def by_value_dump(obj: object, protocol: int | None, table: dict[type, Any], callback: Any) -> list[bytes]:
+    """Return the pieces of a pickle of *obj* in which what has no importable name is written out.
+
+    Raises what pickling raises. ``can_help()`` must have said yes.
+    """
+    pieces: list[bytes] = []
+    _pickler_class(_Output(pieces.append), protocol, table, callback).dump(obj)
+    return pieces
