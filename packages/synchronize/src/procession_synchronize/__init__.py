@@ -2,26 +2,4 @@
 
 from __future__ import annotations
 
-from procession_synchronize._portable import (
-    SEM_VALUE_MAX,
-    Barrier,
-    BoundedSemaphore,
-    Condition,
-    Event,
-    Lock,
-    RLock,
-    Semaphore,
-    SemLock,
-)
-
-__all__: tuple[str, ...] = (
-    "SEM_VALUE_MAX",
-    "Barrier",
-    "BoundedSemaphore",
-    "Condition",
-    "Event",
-    "Lock",
-    "RLock",
-    "SemLock",
-    "Semaphore",
-)
+__all__: tuple[str, ...] = ()
