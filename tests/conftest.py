@@ -49,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="A,B",
         help="start methods that the start_method fixture runs over (default: all of this platform)",
     )
+    group.addoption(
+        "--sample",
+        action="store_true",
+        default=os.environ.get("PROCESSION_SAMPLE") == "1",
+        help="let the long suites (stress, faults, conformance) run a sample only; also PROCESSION_SAMPLE=1",
+    )
     group.addoption("--quick", action="store_true", help="leave out tests marked slow, stress or faults")
 
 
@@ -108,6 +114,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 def variant() -> str:
     """The variant under test: 'native' or 'portable'."""
     return VARIANT
+
+
+@pytest.fixture(scope="session")
+def sample(pytestconfig: pytest.Config) -> bool:
+    """Whether a long suite should run a sample of itself: seconds instead of minutes."""
+    return bool(pytestconfig.getoption("--sample"))
 
 
 @pytest.fixture

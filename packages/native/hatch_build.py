@@ -124,6 +124,7 @@ def build(
     defines: tuple[str, ...] = (),
     level: str = "-O2",
     force: bool = False,
+    relink: bool = False,
 ) -> bool:
     """Compile the core to ``target`` with objects in ``scratch``; True if anything had to be compiled.
 
@@ -162,6 +163,7 @@ def build(
         compiled = True
     if (
         compiled
+        or relink
         or not target.exists()
         or target.stat().st_mtime_ns < max(p.stat().st_mtime_ns for p in objects)
     ):
@@ -184,9 +186,13 @@ def in_place(*, debug: bool = False, faults: bool = False, force: bool = False) 
     kind = "abi3" if limited_api() else str(sysconfig.get_config_var("SOABI"))
     scratch = SCRATCH / f"{kind}{'-debug' if debug else ''}{'-faults' if faults else ''}"
     target = PACKAGE / f"{module}{suffix()}"
-    return target, build(
-        target, scratch, module=module, defines=defines, level="-O1" if debug else "-O2", force=force
-    )
+    # The debug build has the normal one's place: tell by a note which of them stands there.
+    note = SCRATCH / f"{target.name}.from"
+    other = not note.exists() or note.read_text() != scratch.name
+    level = "-O1" if debug else "-O2"
+    made = build(target, scratch, module=module, defines=defines, level=level, force=force, relink=other)
+    replace_text(note, scratch.name)
+    return target, made
 
 
 try:

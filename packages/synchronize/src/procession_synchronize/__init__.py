@@ -2,4 +2,26 @@
 
 from __future__ import annotations
 
-__all__: tuple[str, ...] = ()
+from procession_synchronize._portable import (
+    SEM_VALUE_MAX,
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    Lock,
+    RLock,
+    Semaphore,
+    SemLock,
+)
+
+__all__: tuple[str, ...] = (
+    "SEM_VALUE_MAX",
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "Lock",
+    "RLock",
+    "SemLock",
+    "Semaphore",
+)
