@@ -10,10 +10,11 @@ import gc
 import importlib.util
 import os
 import platform
+import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,57 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
                 _skipped[name] = _skipped.get(name, 0) + 1
                 break
+
+
+# ---- one distribution alone ------------------------------------------------------------------------
+
+# Set by tools/isolated.py to the name of the distribution under test. Its tests may use others of the family,
+# to start processes for instance; alone it has only what it declares, and those tests are skipped and
+# counted.
+ISOLATED = os.environ.get("PROCESSION_ISOLATED", "")
+_ABSENT = re.compile(r"No module named '(procession(?:_[a-z]+)?)[.']")
+
+
+def _absent_from_isolation(text: str) -> str | None:
+    found = _ABSENT.search(f"{text}'") if ISOLATED else None
+    if found and found[1] not in (f"procession_{ISOLATED}", ISOLATED):
+        _skipped["isolation"] = _skipped.get("isolation", 0) + 1
+        return f"uses {found[1]}, which procession-{ISOLATED} does not depend on"
+    return None
+
+
+def _skip_what_is_absent() -> Generator[None, Any, Any]:
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        reason = _absent_from_isolation(str(error))
+        if reason is None:
+            raise
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    return (yield from _skip_what_is_absent())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    return (yield from _skip_what_is_absent())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed:
+        reason = _absent_from_isolation(str(report.longrepr))
+        if reason is not None:
+            report.outcome = "skipped"
+            report.longrepr = (str(collector.path), 1, f"Skipped: {reason}")
+    return report
+
+
+# ---- summary -----------------------------------------------------------------------------------------
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

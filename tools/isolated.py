@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> int:
         print(f"tests/{name} does not exist yet")
         return 0
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment["PROCESSION_ISOLATED"] = name
     command = [sys.executable, "-m", "pytest", *(arguments[1:] or ["--quick"]), str(tests)]
     status = subprocess.run(command, cwd=ROOT, env=environment).returncode
     return 0 if status == NO_TESTS else status
