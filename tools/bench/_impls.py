@@ -18,6 +18,7 @@ from ._measure import Unsupported
 
 REFERENCE = "stdlib"
 
+_LEAF_ROWS = ("[!i]*",)  # All but import.*: there is no one package to import.
 _POOL_ROWS = ("pool.*", "scale.pool.*", "import.*")
 
 
@@ -70,6 +71,15 @@ _TABLE = (
     Implementation("mpire", "mpire", "mpire", "executors", _POOL_ROWS),
     Implementation("pebble", "pebble", "pebble", "executors", _POOL_ROWS),
     Implementation("joblib", "joblib", "joblib", "executors", _POOL_ROWS),
+    Implementation("leaves", "procession_core", "procession-core", "leaves", _LEAF_ROWS),
+    Implementation(
+        "leaves-portable",
+        "procession_core",
+        "procession-core",
+        "leaves",
+        _LEAF_ROWS,
+        (("PROCESSION_NATIVE", "0"),),
+    ),
     Implementation("futures", "concurrent.futures", "", "executors", ("pool.*", "scale.pool.*")),
 )
 
@@ -95,6 +105,9 @@ def submodule(mp: Any, name: str) -> ModuleType:
     Raises:
         Unsupported: if the implementation has no such module.
     """
+    if hasattr(type(mp), "submodule"):
+        leaf: ModuleType = mp.submodule(name)
+        return leaf
     if not isinstance(mp, ModuleType):
         raise Unsupported(f"{mp!r} has no module {name}")
     try:
