@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from bench import _baseline, _cli, _impls, _measure, _report, _runner  # noqa: E402  (needs the path)
+from bench._crew import Crew  # noqa: E402
 from bench.cases import load_all  # noqa: E402
 
 if TYPE_CHECKING:
@@ -99,6 +103,25 @@ def test_a_child_that_hangs_is_killed_and_reported() -> None:
     settings = QUICK._replace(hang_seconds=0.3, min_seconds=60.0)
     found = _runner.measure_once("sync.lock.contended2", STDLIB, "free", settings)
     assert found["failed"] == "killed after 0.3 s"
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_member_that_dies_ends_the_wait_for_it() -> None:
+    with Crew(multiprocessing.get_context("fork")) as crew:
+        crew.add(die)
+        crew.go()
+        with pytest.raises(_measure.WrongResult, match="ended with -9"):
+            crew.results()
+
+
+def test_a_member_that_raises_fails_the_case() -> None:
+    with Crew(multiprocessing.get_context("fork")) as crew:
+        crew.add(divmod, 1, 0)
+        with pytest.raises(_measure.WrongResult, match="ZeroDivisionError"):
+            crew.run()
 
 
 def test_a_child_that_cannot_load_the_implementation_fails_without_harm() -> None:

@@ -68,7 +68,7 @@ def _implementations(names: str) -> tuple[list[Implementation], dict[str, str]]:
     """Those that can be measured here, the reference first, and why the others cannot."""
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if names == "all":
-        wanted = [name for name in IMPLEMENTATIONS if not name.startswith("leaves")]
+        wanted = [name for name in IMPLEMENTATIONS if not name.startswith(("leaves", "control"))]
     unknown = [name for name in wanted if name not in IMPLEMENTATIONS]
     if unknown:
         raise SystemExit(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,12 @@ class Crew:
 
     def _report(self) -> dict[str, Any]:
         while b"\n" not in self._buffer:
-            self._buffer += os.read(self._reports[0], 65536)
+            if select.select([self._reports[0]], [], [], 0.5)[0]:
+                self._buffer += os.read(self._reports[0], 65536)
+                continue
+            for process in self._members:
+                if process.exitcode not in (None, 0):
+                    raise WrongResult(f"{process.name} ended with {process.exitcode} and without a report")
         line, _, self._buffer = self._buffer.partition(b"\n")
         report: dict[str, Any] = json.loads(line)
         return report

@@ -71,7 +71,16 @@ _TABLE = (
     Implementation("mpire", "mpire", "mpire", "executors", _POOL_ROWS),
     Implementation("pebble", "pebble", "pebble", "executors", _POOL_ROWS),
     Implementation("joblib", "joblib", "joblib", "executors", _POOL_ROWS),
-    Implementation("leaves", "procession_core", "procession-core", "leaves", _LEAF_ROWS),
+    # The stdlib once more: how far its ratios are from 1 is the noise of the run.
+    Implementation("control", "multiprocessing"),
+    Implementation(
+        "leaves",
+        "procession_core",
+        "procession-core",
+        "leaves",
+        _LEAF_ROWS,
+        needs="procession_native._core",
+    ),
     Implementation(
         "leaves-portable",
         "procession_core",

@@ -113,6 +113,8 @@ def measure_once(case: str, implementation: Implementation, mode: str, settings:
             outcome: dict[str, Any] = json.loads(out.read_text())
         except (OSError, ValueError):
             return {"failed": f"ended with {process.returncode} and without an outcome", "traceback": said}
+        if process.returncode != 0 and "value" in outcome:
+            return {"failed": f"measured, but then ended with {process.returncode}", "traceback": said}
         if "failed" in outcome:
             outcome["traceback"] = outcome.get("traceback", "") + said
         return outcome
