@@ -26,6 +26,11 @@ _NOTICEABLE = 1.2
 _OURS = ("procession", "procession-portable")
 
 
+def _is_ours(name: str) -> bool:
+    """Whether floors and goals are meant for this implementation."""
+    return name.startswith(("procession", "leaves"))
+
+
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -105,7 +110,9 @@ def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
             text = f"{head}{number(outcome.median):>12} {outcome.unit:8}"
             if outcome.implementation != REFERENCE and outcome.ratio is not None:
                 verdict = row.verdict(outcome.ratio, outcome.mode)
-                text += f" {outcome.ratio:7.2f}x   floor {row.floor:g}  goal {row.goal:g}  {verdict}"
+                text += f" {outcome.ratio:7.2f}x"
+                if _is_ours(outcome.implementation):
+                    text += f"   floor {row.floor:g}  goal {row.goal:g}  {verdict}"
             yield text.rstrip()
 
 
@@ -125,7 +132,7 @@ def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
         mine = [outcome for outcome in outcomes if outcome.implementation == name]
         failed = [outcome.case for outcome in mine if outcome.failed]
         text = f"{name:20} {len([o for o in mine if o.values]):4} measured"
-        if name != REFERENCE:
+        if _is_ours(name):
             verdicts = [ROWS[outcome.case].verdict(outcome.ratio, outcome.mode) for outcome in mine]
             counts = {word: verdicts.count(word) for word in ("goal", "floor", "BELOW")}
             text += "".join(f", {count} {word}" for word, count in counts.items())
@@ -166,7 +173,8 @@ def _cell(outcome: Outcome | None) -> str:
 
 
 def _best_peer(outcomes: Sequence[Outcome]) -> str:
-    peers = [o for o in outcomes if o.implementation not in (REFERENCE, *_OURS) and o.ratio is not None]
+    peers = [o for o in outcomes if o.ratio is not None and not _is_ours(o.implementation)]
+    peers = [o for o in peers if o.implementation not in (REFERENCE, "control")]
     if not peers:
         return ""
     best = max(peers, key=lambda outcome: outcome.ratio or 0.0)
