@@ -1,5 +1,32 @@
-"""The arena as Python sees it: blocks as buffers, SharedMemory, ShareableList."""
+"""The arena as Python sees it: blocks as buffers, out-of-band payloads, SharedMemory, ShareableList."""
 
 from __future__ import annotations
 
-__all__: tuple[str, ...] = ()
+from ._blocks import memory, set_memory_limit
+from ._messages import Message, MessageTransfer, oob_threshold, pack, set_oob_threshold, unpack
+from ._native import native
+from ._orphans import orphaned_segments, remove_orphans
+from ._share import SharedObject, share
+from ._shareable_list import ShareableList, UnsupportedItemError
+from ._shared_memory import SharedMemory
+from ._tracking import tracked as tracked_segments
+
+__all__ = (
+    "Message",
+    "MessageTransfer",
+    "ShareableList",
+    "SharedMemory",
+    "SharedObject",
+    "UnsupportedItemError",
+    "memory",
+    "native",
+    "oob_threshold",
+    "orphaned_segments",
+    "pack",
+    "remove_orphans",
+    "set_memory_limit",
+    "set_oob_threshold",
+    "share",
+    "tracked_segments",
+    "unpack",
+)

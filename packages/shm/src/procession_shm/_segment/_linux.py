@@ -1,0 +1,100 @@
+"""Linux: shm_open() is open() in /dev/shm, for the C library too, so its names are ours and ours are its."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from .._mapping import map_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._mapping import Mapped
+
+PREFIX = "/prc_"
+LEADING_SLASH = True
+_FOLDER = "/dev/shm/"
+
+
+def _path(name: str) -> str:
+    # The rule of shm_open(3): leading slashes are one, and no other slash.
+    bare = name.lstrip("/")
+    if "\0" in bare:
+        raise ValueError("embedded null character")
+    if not bare or "/" in bare or len(os.fsencode(bare)) > 255 or bare in (".", ".."):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
+    return _FOLDER + bare
+
+
+def open_segment(name: str, flags: int, mode: int, size: int) -> tuple[Mapped, int]:
+    """See the folder's ``__init__``."""
+    path = _path(name)
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    except OSError as error:
+        error.filename = name
+        raise
+    try:
+        try:
+            if size:
+                _check_room(fd, size)
+                os.ftruncate(fd, size)
+            else:
+                size = os.fstat(fd).st_size
+            return map_file(fd, size), size
+        except BaseException:
+            if flags & os.O_EXCL:
+                os.unlink(path)
+            raise
+    finally:
+        os.close(fd)
+
+
+def _check_room(fd: int, size: int) -> None:
+    # A page of a full tmpfs is a SIGBUS in the process that touches it: containers have 64 MB of /dev/shm.
+    room = os.fstatvfs(fd)
+    if room.f_blocks and size > room.f_bavail * room.f_frsize:
+        free = room.f_bavail * room.f_frsize
+        raise OSError(
+            errno.ENOSPC,
+            f"No space left on device: {size} bytes of shared memory asked for, {free} are free in "
+            f"{_FOLDER[:-1]}; unlink what is not needed or mount a larger one (docker run --shm-size)",
+        )
+
+
+def remove_segment(name: str) -> None:
+    """See the folder's ``__init__``."""
+    path = _path(name)
+    try:
+        os.unlink(path)
+    except OSError as error:
+        error.filename = name
+        raise
+
+
+def list_segments() -> list[str]:
+    """See the folder's ``__init__``."""
+    try:
+        names = os.listdir(_FOLDER)
+    except FileNotFoundError:
+        return []
+    return sorted(names)
+
+
+def users_of(name: str) -> list[int]:
+    """See the folder's ``__init__``. Processes of other users are not seen without privileges."""
+    try:
+        wanted = os.stat(_path(name))
+    except FileNotFoundError:
+        return []
+    device = f"{os.major(wanted.st_dev):02x}:{os.minor(wanted.st_dev):02x} {wanted.st_ino} "
+    users = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/maps") as maps:
+                    if any(device in line for line in maps):
+                        users.append(int(entry))
+            except OSError:  # ended meanwhile, or another user's
+                continue
+    return sorted(users)

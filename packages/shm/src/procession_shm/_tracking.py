@@ -1,0 +1,19 @@
+"""Which named segments this process tree still has to remove when it ends.
+
+With the C core the names stand in the arena, and the last process of the tree to end removes what is left:
+also when the creator ended long ago or was killed. No process waits for that. Without the core each process
+removes, when it ends in order, what it tracks itself.
+"""
+
+from __future__ import annotations
+
+from ._native import native
+
+if native is not None:
+    track = native.names_add
+    untrack = native.names_discard
+    tracked = native.names_list
+else:
+    from ._tracking_portable import track, tracked, untrack
+
+__all__ = ("track", "tracked", "untrack")
