@@ -31,10 +31,13 @@
  *                         (they must never show a value that is undone later)
  *   arena_commit(a)       one store of the log's state word decides: COMMITTED; then the published stores,
  *                         which the next owner repeats if we die in between (they are absolute: idempotent)
- *   The log's state word: bits 0..1 phase (0 idle, 1 open, 2 committed), bits 8..31 number of undo entries,
- *   bits 32..55 number of publish entries.  Entry valid if and only if its index is below the count.
+ *   The log's state word: bit 0 committed, bits 8..31 number of undo entries, bits 32..55 number of publish entries;
+ *   0 is an empty log.  An entry is valid if and only if its index is below the count.
  *   Undo entries grow from the front of the log, publish entries from its end.
- * The next one to lock after an owner's death calls txn_repair(): phase 1 → undo in reverse order; 2 → redo.
+ * The next one to lock after an owner's death calls txn_repair(): not committed → undo in reverse order; committed → redo.
+ *
+ * Inside a process the arena lock is preceded by a private mutex, which is also held across fork(): the private tables
+ * of a forked child are never half changed, and other processes need not wait for a slow fork.
  */
 #ifndef PROCESSION_ARENA_H
 #define PROCESSION_ARENA_H
@@ -74,11 +77,13 @@ struct arena_header {
     sh64 log_state; sh64 log_line[7];
     struct txn_entry log[LOG_ENTRIES];
     sh64 class_free[HEAP_CLASSES];                  /* free cells of each class */
+    sh64 class_bump[HEAP_CLASSES];                  /* next never-used cell of the newest slab */
+    sh64 class_end[HEAP_CLASSES];                   /* where that slab ends */
     sh64 bins[HEAP_BINS];                           /* free runs by size */
     sh64 registry_hint;                             /* next slot to try */
     sh64 registry_high;                             /* slots below this have been used */
     sh64 windows_used;
-    sh64 window[MAX_WINDOWS / 8];                   /* a byte a window: 0 free, 1 heap, 2 first of a huge block, 3 its continuation */
+    sh64 window[MAX_WINDOWS / 8];                   /* a byte a window: see heap.h */
 };
 _Static_assert(sizeof(struct arena_header) <= REGISTRY_OFFSET, "the header ends before the registry");
 
@@ -92,8 +97,11 @@ struct arena {
     uint32_t self;                                  /* our slot and generation, as in lock words; 0: not registered */
     uint32_t self_slot; uint32_t self_generation;
     uint32_t pid;
-    struct refmap *refs;                            /* our references, guarded by the arena lock */
+    uint64_t file_ino, lease_ino;                   /* a program may close our descriptors and reuse the numbers */
+    struct refmap *refs;                            /* our references, guarded by the private mutex */
+    pthread_mutex_t private_mutex;                  /* taken before the arena lock */
     pthread_mutex_t map_mutex;                      /* guards window[] */
+    bool strict_overcommit;                         /* vm.overcommit_memory=2: pages must be reserved */
     uint32_t spin_limit;                            /* adaptive, see word.c */
     uint64_t repairs;                               /* how often we repaired something after a death */
 };
@@ -105,6 +113,8 @@ int  arena_create(struct arena *a, uint64_t limit);        /* AR_OK, AR_SYS, AR_
 int  arena_attach(struct arena *a, int fd, int lease_fd);  /* AR_LAYOUT if another version made it; does not register */
 void arena_detach(struct arena *a);                        /* for tests: gives everything back */
 int  arena_ensure(void);                                   /* process_arena exists afterwards */
+bool arena_fd_is_ours(struct arena *a);                    /* false once the program has closed or replaced it */
+bool arena_lease_is_ours(struct arena *a);
 int  arena_set_limit(struct arena *a, uint64_t limit);
 
 /* Pointer to arena memory.  off must be an offset that the heap gave out; maps the window if needed;

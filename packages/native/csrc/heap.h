@@ -5,7 +5,7 @@
  *                 16-63 generation (48 bits, unique in the arena's life)
  *   8   8  size of the payload in bytes as asked for
  *   16  8  references: number of ledger entries and containers that name this block
- *   24  8  free cell: next free cell;  zombie: next zombie;  allocated: bits 0-7 class of the cell, or 0xff: run, 0xfe: huge
+ *   24  8  link: bits 0-7 class of the cell, or 0xff: run, 0xfe: huge; upper bits of a free cell or zombie: next << 8
  * VALIDITY: a handle (arena id, payload offset, generation, kind) is good if and only if ident of the header
  * before the offset is (allocated, kind, generation).
  *
@@ -18,7 +18,11 @@
  * Free neighbours are always merged; every change is a transaction of the arena (arena.h).
  *
  * Cells: sizes of block header + payload in HEAP_CLASSES classes from 64 bytes to 16 KiB, cut from slabs; slabs are kept.
- * Huge blocks: payload at byte 4096 of their first window, run header and block header at byte 0 of it.
+ *
+ * WINDOWS have a state byte each: 0 free and clean, 1 heap, 2 first of a huge block, 3 continuation of the one before,
+ * 4 first of a freed huge extent whose pages were kept for reuse.
+ * Huge extent: byte 0 of its first window: number of windows; byte 8: bytes of pages kept while free.
+ * Block header at byte 4064, payload at byte 4096.
  */
 #ifndef PROCESSION_HEAP_H
 #define PROCESSION_HEAP_H
@@ -36,13 +40,17 @@ struct block_header { sh64 ident; sh64 size; sh64 refs; sh64 link; };
 _Static_assert(sizeof(struct block_header) == 32, "block header");
 
 #define HUGE_SIZE (WINDOW_SIZE / 4)                 /* payloads above this get windows of their own */
-#define DIRTY_LIMIT ((uint64_t)96 << 20)            /* free memory kept with its pages, bytes */
+#define HUGE_PAYLOAD PAGE
+#define DIRTY_LIMIT ((uint64_t)256 << 20)           /* free memory kept with its pages, bytes: reuse is 10 times faster than new pages */
+#define RUN_HEADER_SIZE 64
+#define PUNCH_MIN ((uint64_t)256 << 10)             /* smaller blocks are not worth the system call */
 
+int  heap_grow_file(int fd, uint64_t size);         /* AR_NOMEM with errno set: limits, full */
 void heap_format(struct arena *a);                  /* creator only */
 
 /* Inside a transaction (arena_begin .. arena_end).  0: no memory (AR_NOMEM; nothing was changed: roll back).
- * The payload is not zeroed unless *clean is set on return; references start at 0: the caller's transaction
- * must give the block an owner (ref_own_new, or a word of a structure) before it commits. */
+ * *clean in: memory that reads as zero is preferred; out: the payload reads as zero.  References start at 0:
+ * the caller's transaction must give the block an owner (ref_own_new, or a word of a structure) before it commits. */
 aoff heap_alloc(struct arena *a, uint64_t size, enum block_kind kind, bool *clean);
 void heap_free(struct arena *a, aoff payload);      /* refs must be 0 */
 
@@ -62,6 +70,7 @@ void block_unmap(struct arena *a, aoff payload, void *p);
 /* Called by whoever drops the last reference, before the transaction: gives the pages of a large block
  * back to the kernel when enough dirty memory lies free already. */
 bool heap_punch_before_free(struct arena *a, aoff payload);
+void heap_trim(struct arena *a);                    /* gives all free pages back to the kernel */
 
 /* Full check of every invariant in this file, under the lock; returns NULL or what is wrong.  For tests and doctor. */
 const char *heap_check(struct arena *a);

@@ -18,7 +18,9 @@
 
 #include "heap.h"
 
-/* In a transaction */
+/* In a transaction.  Rule: do first what can fail (heap_alloc, ref_prepare), then these: the private tables they
+ * change are not rolled back.  32 entries are always in store; ref_prepare(n) is needed only for more at once. */
+int  ref_prepare(struct arena *a, uint32_t n);            /* call it right after arena_begin(); AR_NOMEM */
 int  ref_own_new(struct arena *a, aoff payload);          /* freshly allocated: our ledger entry and count 1 in this process; AR_NOMEM */
 void ref_hold(struct arena *a, aoff payload);             /* a container takes a reference: count + 1 */
 void ref_drop(struct arena *a, aoff payload);             /* a container gives one back; may make it a zombie */
@@ -47,6 +49,8 @@ int  ref_load_ledger(struct arena *a);                     /* spawned child: ent
                                                               released by ref_settle() unless opened meanwhile */
 void ref_settle(struct arena *a);
 void ref_release_slot(struct arena *a, uint32_t slot);     /* all of a dead slot's references, transactions */
+
+void refs_free_private(struct arena *a);
 
 /* A parcel owns references in flight: payload: 8 count, then offsets. */
 aoff parcel_new(struct arena *a, const aoff *items, uint32_t n);

@@ -44,13 +44,15 @@ int  registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_
 int  registry_take(struct arena *a, uint32_t slot, uint32_t generation);   /* we are that child; AR_GONE if it was given up */
 void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation);
 void registry_leave(struct arena *a);                                      /* orderly exit: our references are given back */
+void registry_set_name(struct arena *a, const char *name);
 bool registry_alive(struct arena *a, uint32_t slot, uint32_t generation16);
 bool registry_reap(struct arena *a, uint32_t slot, uint32_t generation16);   /* if dead: give everything back, free the slot; true if it was dead */
 int  registry_sweep(struct arena *a);                                      /* reap all dead ones; how many */
 void registry_note_exit(struct arena *a, uint32_t pid, int status);        /* the parent has waited for it */
 int  registry_find_pid(struct arena *a, uint32_t pid);                     /* slot or -1 */
 
-/* pthread_atfork handlers, installed by arena_ensure(). */
+/* pthread_atfork handlers for process_arena: every fork, also one that Python does not see, makes a registered child. */
+void registry_watch_forks(void);
 void registry_fork_uses(uint32_t slot, uint32_t generation);               /* the next fork of this thread becomes that slot */
 
 #endif

@@ -1,0 +1,292 @@
+/* arena.c: the file, its windows, its lock and log.  Format and rules: arena.h. */
+#define _GNU_SOURCE
+#include "arena.h"
+#include "heap.h"
+#include "refs.h"
+#include "registry.h"
+#include "word.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct arena *process_arena;
+
+static uint64_t inode_of(int fd)
+{
+    struct stat s;
+    return fstat(fd, &s) == 0 ? (uint64_t)s.st_ino : 0;
+}
+
+static bool strict_overcommit(void)
+{
+    int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    char c = 0;
+    bool strict = read(fd, &c, 1) == 1 && c == '2';
+    close(fd);
+    return strict;
+}
+
+/* Everything of an arena structure that does not depend on the file's contents. */
+static int open_view(struct arena *a, int fd, int lease_fd)
+{
+    memset(a, 0, sizeof *a);
+    a->fd = fd;
+    a->lease_fd = lease_fd;
+    a->file_ino = inode_of(fd);
+    a->lease_ino = inode_of(lease_fd);
+    a->pid = (uint32_t)getpid();
+    a->strict_overcommit = strict_overcommit();
+    pthread_mutex_init(&a->private_mutex, NULL);
+    pthread_mutex_init(&a->map_mutex, NULL);
+    spin_reset_after_fork(a);
+    a->window = mmap(NULL, MAX_WINDOWS * sizeof *a->window, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (a->window == MAP_FAILED) return AR_NOMEM;
+    char *base = arena_map_window(a, 0);
+    if (base == NULL) {
+        munmap(a->window, MAX_WINDOWS * sizeof *a->window);
+        return AR_NOMEM;
+    }
+    a->h = (struct arena_header *)base;
+    return AR_OK;
+}
+
+int arena_create(struct arena *a, uint64_t limit)
+{
+    int fd = memfd_create("procession", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int lease_fd = memfd_create("procession-lease", MFD_CLOEXEC);
+    if (fd < 0 || lease_fd < 0 || heap_grow_file(fd, HEAP_OFFSET + 64 * PAGE) != AR_OK) goto fail;
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+    int r = open_view(a, fd, lease_fd);
+    if (r != AR_OK) {
+        errno = ENOMEM;
+        goto fail;
+    }
+    struct arena_header *h = a->h;
+    uint64_t id = 0;
+    while (id == 0) {
+        if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) id = 0;
+        id >>= 1;                                       /* fits a signed 64-bit integer */
+    }
+    SH_INIT(&h->layout, ARENA_LAYOUT);
+    SH_INIT(&h->header_size, (uint32_t)sizeof *h);
+    SH_INIT(&h->id, id);
+    SH_INIT(&h->file_size, HEAP_OFFSET + 64 * PAGE);
+    SH_INIT(&h->limit, limit);
+    SH_INIT(&h->next_generation, 1);
+    a->id = id;
+    heap_format(a);
+    SH_SET(&h->magic, ARENA_MAGIC);
+    return registry_join(a, "");
+fail:
+    r = errno;
+    if (fd >= 0) close(fd);
+    if (lease_fd >= 0) close(lease_fd);
+    errno = r;
+    return r == ENOMEM || r == EFBIG ? AR_NOMEM : AR_SYS;
+}
+
+int arena_attach(struct arena *a, int fd, int lease_fd)
+{
+    struct stat s;
+    if (fstat(fd, &s) != 0) return AR_SYS;
+    if ((uint64_t)s.st_size < HEAP_OFFSET) return AR_LAYOUT;
+    int r = open_view(a, fd, lease_fd);
+    if (r != AR_OK) return r;
+    struct arena_header *h = a->h;
+    if (SH_GET(&h->magic) != ARENA_MAGIC || SH_GET(&h->layout) != ARENA_LAYOUT || SH_GET(&h->header_size) != sizeof *h) {
+        munmap(a->window[0], WINDOW_SIZE);
+        munmap(a->window, MAX_WINDOWS * sizeof *a->window);
+        return AR_LAYOUT;
+    }
+    a->id = SH_GET(&h->id);
+    return AR_OK;
+}
+
+void arena_detach(struct arena *a)
+{
+    if (a->self) registry_leave(a);
+    for (uint32_t i = MAX_WINDOWS; i-- > 0;)
+        if (a->window[i]) munmap(a->window[i], WINDOW_SIZE);
+    munmap(a->window, MAX_WINDOWS * sizeof *a->window);
+    close(a->fd);
+    close(a->lease_fd);
+    refs_free_private(a);
+    memset(a, 0, sizeof *a);
+}
+
+bool arena_fd_is_ours(struct arena *a) { return inode_of(a->fd) == a->file_ino; }
+bool arena_lease_is_ours(struct arena *a) { return inode_of(a->lease_fd) == a->lease_ino; }
+
+int arena_ensure(void)
+{
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    if (process_arena) return AR_OK;
+    pthread_mutex_lock(&once);
+    int r = AR_OK;
+    if (!process_arena) {
+        struct arena *a = calloc(1, sizeof *a);
+        r = a ? arena_create(a, UINT64_MAX) : AR_NOMEM;
+        if (r == AR_OK) {
+            registry_watch_forks();
+            process_arena = a;
+        } else
+            free(a);
+    }
+    pthread_mutex_unlock(&once);
+    return r;
+}
+
+int arena_set_limit(struct arena *a, uint64_t limit)
+{
+    SH_SET(&a->h->limit, limit);
+    return AR_OK;
+}
+
+char *arena_map_window(struct arena *a, uint32_t index)
+{
+    if (index >= MAX_WINDOWS) return NULL;
+    pthread_mutex_lock(&a->map_mutex);
+    char *base = atomic_load_explicit(&a->window[index], memory_order_acquire);
+    if (base == NULL && arena_fd_is_ours(a)) {
+        void *p = mmap(NULL, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, (off_t)index << WINDOW_BITS);
+        if (p != MAP_FAILED) {
+            /* A core file should not carry the whole tree's memory. */
+            madvise(p, WINDOW_SIZE, MADV_DONTDUMP);
+            base = p;
+            atomic_store_explicit(&a->window[index], base, memory_order_release);
+        }
+    }
+    pthread_mutex_unlock(&a->map_mutex);
+    return base;
+}
+
+aoff arena_off(struct arena *a, const void *p)
+{
+    const char *c = p;
+    uint64_t windows = SH_PEEK(&a->h->windows_used);
+    for (uint64_t i = 0; i < windows; i++) {
+        const char *base = atomic_load_explicit(&a->window[i], memory_order_relaxed);
+        if (base && c >= base && c < base + WINDOW_SIZE) return ((aoff)i << WINDOW_BITS) + (aoff)(c - base);
+    }
+    return 0;
+}
+
+/* -- the log ------------------------------------------------------------------------------------------------- */
+
+static inline uint32_t undo_count(uint64_t state) { return (uint32_t)(state >> 8) & 0xffffff; }
+static inline uint32_t publish_count(uint64_t state) { return (uint32_t)(state >> 32) & 0xffffff; }
+#define COMMITTED 1ull
+#define ONE_UNDO ((uint64_t)1 << 8)
+#define ONE_PUBLISH ((uint64_t)1 << 32)
+
+static void log_overflow(void)
+{
+    /* Every transaction is bounded by construction; running over would corrupt what others rely on. */
+    fputs("procession: transaction log overflow\n", stderr);
+    abort();
+}
+
+void txn_set(struct arena *a, sh64 *p, uint64_t v)
+{
+    uint64_t old = SH_PEEK(p);
+    if (old == v) return;
+    struct arena_header *h = a->h;
+    uint64_t state = SH_PEEK(&h->log_state);
+    uint32_t i = undo_count(state);
+    if (i + publish_count(state) >= LOG_ENTRIES) log_overflow();
+    SH_SET(&h->log[i].where, arena_off(a, p));
+    SH_SET(&h->log[i].value, old);
+    SH_SET(&h->log_state, state + ONE_UNDO);
+    SH_SET(p, v);
+}
+
+void txn_publish(struct arena *a, sh64 *p, uint64_t v)
+{
+    struct arena_header *h = a->h;
+    uint64_t state = SH_PEEK(&h->log_state);
+    uint32_t n = publish_count(state);
+    if (undo_count(state) + n >= LOG_ENTRIES) log_overflow();
+    struct txn_entry *e = &h->log[LOG_ENTRIES - 1 - n];
+    SH_SET(&e->where, arena_off(a, p));
+    SH_SET(&e->value, v);
+    SH_SET(&h->log_state, state + ONE_PUBLISH);
+}
+
+static void publish_all(struct arena *a, uint64_t state)
+{
+    struct arena_header *h = a->h;
+    for (uint32_t i = 0; i < publish_count(state); i++) {
+        struct txn_entry *e = &h->log[LOG_ENTRIES - 1 - i];
+        sh64 *p = arena_ptr(a, SH_PEEK(&e->where));
+        SH_SET(p, SH_PEEK(&e->value));
+    }
+}
+
+void arena_rollback(struct arena *a)
+{
+    struct arena_header *h = a->h;
+    uint64_t state = SH_PEEK(&h->log_state);
+    for (uint32_t i = undo_count(state); i-- > 0;) {
+        sh64 *p = arena_ptr(a, SH_PEEK(&h->log[i].where));
+        SH_SET(p, SH_PEEK(&h->log[i].value));
+    }
+    SH_SET(&h->log_state, 0);
+}
+
+void txn_repair(struct arena *a)
+{
+    struct arena_header *h = a->h;
+    uint64_t state = SH_PEEK(&h->log_state);
+    if (state & COMMITTED) {
+        FAULT_BRANCH("txn: committed, published again");
+        publish_all(a, state);
+        SH_SET(&h->log_state, 0);
+    } else if (state) {
+        FAULT_BRANCH("txn: rolled back");
+        arena_rollback(a);
+    } else
+        FAULT_BRANCH("txn: log was empty");
+}
+
+void arena_commit(struct arena *a)
+{
+    struct arena_header *h = a->h;
+    uint64_t state = SH_PEEK(&h->log_state);
+    if (state == 0) return;
+    if (publish_count(state)) {
+        SH_SET(&h->log_state, state | COMMITTED);
+        publish_all(a, state);
+    }
+    SH_SET(&h->log_state, 0);
+}
+
+void arena_begin(struct arena *a)
+{
+    pthread_mutex_lock(&a->private_mutex);
+    /* TSan and helgrind see the private mutex; between processes it is the word that counts. */
+    for (;;) {
+        int r = olock_acquire(a, &a->h->lock, WAIT_FOREVER);
+        if (r == AR_OK) return;
+        if (r == AR_OWNER_DIED) {
+            txn_repair(a);
+            return;
+        }
+        /* AR_INTR: the caller cannot run Python's signal handlers here, and the lock is held for microseconds only. */
+    }
+}
+
+void arena_end(struct arena *a)
+{
+    arena_commit(a);
+    ref_collect(a, 16);
+    olock_release(a, &a->h->lock);
+    pthread_mutex_unlock(&a->private_mutex);
+}

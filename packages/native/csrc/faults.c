@@ -1,0 +1,54 @@
+/* faults.c: kills the process at its k-th store to shared memory, and counts repair branches.  Test builds only. */
+#define _GNU_SOURCE
+#include "faults.h"
+
+#ifdef PROCESSION_FAULTS
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BRANCHES 128
+struct branch { char name[56]; _Atomic uint64_t count; };
+static struct branch *branches;             /* shared with the processes that are killed, so their counts survive */
+static long armed_at, passed;
+static bool armed;
+
+void fault_init(void)
+{
+    if (!branches)
+        branches = mmap(NULL, BRANCHES * sizeof *branches, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+void fault_set(long k)
+{
+    armed_at = k;
+    passed = 0;
+    armed = k > 0;
+}
+
+long fault_passed(void) { return passed; }
+
+void fault_point(const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    passed++;
+    if (armed && passed == armed_at) kill(getpid(), SIGKILL);
+}
+
+void fault_branch(const char *name)
+{
+    if (!branches) return;
+    for (int i = 0; i < BRANCHES; i++) {
+        if (branches[i].name[0] == 0) strncpy(branches[i].name, name, sizeof branches[i].name - 1);
+        if (strncmp(branches[i].name, name, sizeof branches[i].name - 1) == 0) {
+            branches[i].count++;
+            return;
+        }
+    }
+}
+
+const char *fault_branch_name(int i) { return branches && i < BRANCHES && branches[i].name[0] ? branches[i].name : NULL; }
+uint64_t fault_branch_count(int i) { return branches[i].count; }
+#endif

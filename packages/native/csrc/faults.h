@@ -1,0 +1,15 @@
+/* faults.h: the test build's side of FAULT_POINT and FAULT_BRANCH (shared.h). */
+#ifndef PROCESSION_FAULTS_H
+#define PROCESSION_FAULTS_H
+
+#include "shared.h"
+
+#ifdef PROCESSION_FAULTS
+void fault_init(void);
+void fault_set(long k);                     /* dies at the k-th fault point from now; 0: never */
+long fault_passed(void);                    /* fault points passed since fault_set */
+const char *fault_branch_name(int i);       /* NULL: no more */
+uint64_t fault_branch_count(int i);
+#endif
+
+#endif

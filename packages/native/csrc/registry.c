@@ -1,0 +1,409 @@
+/* registry.c: slots, liveness, forks.  Format and rules: registry.h. */
+#define _GNU_SOURCE
+#include "registry.h"
+#include "refs.h"
+#include "word.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Who joins without a reserved slot locks the arena under this number, one at a time: the kernel serialises them on the
+ * lease byte of the same number and releases it at their death. */
+#define JOINING_SLOT REGISTRY_SLOTS
+
+static inline uint32_t state_of(uint64_t word) { return (uint32_t)(word & 0xff); }
+static inline uint32_t generation_of(uint64_t word) { return (uint32_t)(word >> 16 & 0xffff); }
+static inline uint64_t state_word(uint32_t state, uint32_t generation) { return (uint64_t)generation << 16 | state; }
+
+struct slot *slot_at(struct arena *a, uint32_t index)
+{
+    return (struct slot *)((char *)a->h + REGISTRY_OFFSET) + index;
+}
+
+/* -- leases -------------------------------------------------------------------------------------------------- */
+
+static int lease(struct arena *a, int command, short type, uint32_t byte, struct flock *l)
+{
+    memset(l, 0, sizeof *l);
+    l->l_type = type;
+    l->l_whence = SEEK_SET;
+    l->l_start = byte;
+    l->l_len = 1;
+    int r;
+    do r = fcntl(a->lease_fd, command, l);
+    while (r < 0 && errno == EINTR && command == F_SETLKW);
+    return r;
+}
+
+static void take_lease(struct arena *a, uint32_t slot)
+{
+    struct flock l;
+    if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_WRLCK, slot, &l);
+}
+
+static bool lease_held(struct arena *a, uint32_t slot)
+{
+    struct flock l;
+    if (!arena_lease_is_ours(a)) return false;
+    return lease(a, F_GETLK, F_WRLCK, slot, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+/* -- the second witness -------------------------------------------------------------------------------------- */
+
+static bool read_file(const char *path, char *buffer, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t n = read(fd, buffer, size - 1);
+    close(fd);
+    if (n < 0) return false;
+    buffer[n] = 0;
+    return true;
+}
+
+/* State letter and start time (clock ticks since boot) of a task; the name in parentheses may contain anything. */
+static bool read_stat(const char *path, char *state, uint64_t *start)
+{
+    char text[1024];
+    if (!read_file(path, text, sizeof text)) return false;
+    char *p = strrchr(text, ')');
+    if (!p || p[1] != ' ') return false;
+    *state = p[2];
+    p += 2;
+    for (int field = 3; field < 22 && p; field++) {
+        p = strchr(p, ' ');
+        if (p) p++;
+    }
+    *start = p ? strtoull(p, NULL, 10) : 0;
+    return p != NULL;
+}
+
+static bool any_thread_runs(uint32_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%u/task", pid);
+    DIR *d = opendir(path);
+    if (!d) return false;
+    bool runs = false;
+    for (struct dirent *e; !runs && (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] == '.') continue;
+        char stat_path[384], state;
+        uint64_t start;
+        snprintf(stat_path, sizeof stat_path, "%s/%s/stat", path, e->d_name);
+        if (read_stat(stat_path, &state, &start)) runs = state != 'Z' && state != 'X';
+    }
+    closedir(d);
+    return runs;
+}
+
+/* False only where the mappings could be read and none is an arena's: the process has called exec or is past its exit. */
+static bool maps_an_arena(uint32_t pid)
+{
+    char path[64], line[512];
+    snprintf(path, sizeof path, "/proc/%u/maps", pid);
+    FILE *f = fopen(path, "re");
+    if (!f) return errno != ENOENT && errno != ESRCH;
+    bool found = false;
+    while (!found && fgets(line, sizeof line, f)) found = strstr(line, "memfd:procession") != NULL;
+    fclose(f);
+    return found;
+}
+
+static bool process_is_gone(uint32_t pid, uint64_t registered_ns)
+{
+    char path[64], state = 0;
+    uint64_t start = 0;
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    if (!read_stat(path, &state, &start)) {
+        if (access("/proc/self/stat", R_OK) != 0) return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+        return true;
+    }
+    uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+    if (start > registered_ns / (1000000000ull / hz) + 2) return true;        /* the number was given to somebody else */
+    if (state == 'Z' || state == 'X') return !any_thread_runs(pid);
+    return !maps_an_arena(pid);
+}
+
+static bool slot_owner_alive(struct arena *a, uint32_t index, uint64_t word)
+{
+    struct slot *s = slot_at(a, index);
+    uint64_t pid = SH_GET(&s->pid);
+    if (state_of(word) == SLOT_STARTING && pid == 0) {
+        uint64_t parent = SH_GET(&s->parent);
+        if (clock_boot_ns() - SH_GET(&s->registered_ns) < START_GRACE_NS) return true;
+        return parent != a->self ? registry_alive(a, owner_slot((uint32_t)parent), owner_generation16((uint32_t)parent))
+                                 : SH_GET(&s->name_length) != 0;   /* ours, made by a fork whose child never came */
+    }
+    if (lease_held(a, index)) return true;
+    if (pid == a->pid) return true;
+    return !process_is_gone((uint32_t)pid, SH_GET(&s->registered_ns));
+}
+
+bool registry_alive(struct arena *a, uint32_t slot, uint32_t generation16)
+{
+    if (slot == JOINING_SLOT) return lease_held(a, slot);
+    if (slot > JOINING_SLOT) return false;
+    uint64_t word = SH_GET(&slot_at(a, slot)->state);
+    if (generation_of(word) != generation16) return false;
+    if (state_of(word) == SLOT_FREE || state_of(word) == SLOT_DEAD) return false;
+    if (slot == a->self_slot && generation16 == (a->self_generation & 0xffff)) return true;
+    if (slot_owner_alive(a, slot, word)) return true;
+    /* It may have been given up and taken again between the two looks. */
+    return false;
+}
+
+/* -- slots --------------------------------------------------------------------------------------------------- */
+
+static void set_name(struct slot *s, const char *name)
+{
+    size_t n = name ? strlen(name) : 0;
+    if (n > sizeof s->name) n = sizeof s->name;
+    uint64_t words[9] = { 0 };
+    memcpy(words, name ? name : "", n);
+    for (int i = 0; i < 9; i++) SH_SET(&s->name[i], words[i]);
+    SH_SET(&s->name_length, n);
+}
+
+void registry_set_name(struct arena *a, const char *name) { set_name(slot_at(a, a->self_slot), name); }
+
+/* In a transaction: a free slot made ready, not yet in use.  AR_FULL. */
+static int slot_take(struct arena *a, uint32_t *slot, uint32_t *generation)
+{
+    struct arena_header *h = a->h;
+    uint32_t hint = (uint32_t)SH_PEEK(&h->registry_hint);
+    for (uint32_t k = 0; k < REGISTRY_SLOTS; k++) {
+        uint32_t i = (hint + k) % REGISTRY_SLOTS;
+        struct slot *s = slot_at(a, i);
+        uint64_t word = SH_PEEK(&s->state);
+        if (state_of(word) != SLOT_FREE) continue;
+        uint32_t g = generation_of(word) % 0xffff + 1;
+        txn_set(a, &s->last_generation, generation_of(word));
+        txn_set(a, &s->last_pid, SH_PEEK(&s->pid));
+        txn_set(a, &s->last_exit, SH_PEEK(&s->exit_status));
+        txn_set(a, &s->pid, 0);
+        txn_set(a, &s->exit_status, 0);
+        txn_set(a, &s->ledger, 0);
+        txn_set(a, &s->waits_for, 0);
+        txn_set(a, &s->parent, a->self);
+        txn_set(a, &s->registered_ns, clock_boot_ns());
+        SH_SET(&s->bell, 0);
+        /* Round robin: a slot rests as long as possible, so that its last owner's fate can still be told. */
+        txn_set(a, &h->registry_hint, (i + 1) % REGISTRY_SLOTS);
+        if (i >= SH_PEEK(&h->registry_high)) txn_set(a, &h->registry_high, i + 1);
+        *slot = i;
+        *generation = g;
+        return AR_OK;
+    }
+    return AR_FULL;
+}
+
+static void become(struct arena *a, uint32_t slot, uint32_t generation)
+{
+    a->self_slot = slot;
+    a->self_generation = generation;
+    a->self = owner_word(slot, generation);
+    a->pid = (uint32_t)getpid();
+}
+
+int registry_join(struct arena *a, const char *name)
+{
+    struct flock l;
+    uint32_t slot, generation;
+    if (lease(a, F_SETLKW, F_WRLCK, JOINING_SLOT, &l) != 0) return AR_SYS;
+    become(a, JOINING_SLOT, 1);
+    arena_begin(a);
+    int r = slot_take(a, &slot, &generation);
+    if (r == AR_OK) {
+        struct slot *s = slot_at(a, slot);
+        take_lease(a, slot);
+        txn_set(a, &s->pid, (uint64_t)getpid());
+        txn_set(a, &s->parent, 0);
+        txn_set(a, &s->state, state_word(SLOT_LIVE, generation));
+        arena_commit(a);
+        set_name(s, name);
+    }
+    arena_end(a);
+    a->self = 0;
+    if (r == AR_OK) become(a, slot, generation);
+    lease(a, F_SETLK, F_UNLCK, JOINING_SLOT, &l);
+    return r;
+}
+
+int registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation)
+{
+    arena_begin(a);
+    int r = slot_take(a, slot, generation);
+    if (r == AR_OK) {
+        txn_set(a, &slot_at(a, *slot)->state, state_word(SLOT_STARTING, *generation));
+        arena_commit(a);
+        set_name(slot_at(a, *slot), name);
+    }
+    arena_end(a);
+    if (r == AR_FULL && registry_sweep(a) > 0) return registry_reserve(a, name, slot, generation);
+    return r;
+}
+
+int registry_take(struct arena *a, uint32_t slot, uint32_t generation)
+{
+    if (slot >= REGISTRY_SLOTS) return AR_GONE;
+    struct slot *s = slot_at(a, slot);
+    take_lease(a, slot);
+    SH_SET(&s->registered_ns, clock_boot_ns());
+    SH_SET(&s->pid, (uint64_t)getpid());
+    uint64_t expected = state_word(SLOT_STARTING, generation);
+    if (!SH_CAS64(&s->state, &expected, state_word(SLOT_LIVE, generation))) {
+        struct flock l;
+        lease(a, F_SETLK, F_UNLCK, slot, &l);
+        return AR_GONE;
+    }
+    become(a, slot, generation);
+    return AR_OK;
+}
+
+/* Under the lock: what the slot's process held goes back, then the slot. */
+static void give_back(struct arena *a, uint32_t slot, uint64_t word)
+{
+    struct slot *s = slot_at(a, slot);
+    if (state_of(word) == SLOT_DEAD) FAULT_BRANCH("registry: finished another's giving back");
+    txn_set(a, &s->state, state_word(SLOT_DEAD, generation_of(word)));
+    arena_commit(a);
+    ref_release_slot(a, slot);
+    txn_set(a, &s->waits_for, 0);
+    txn_set(a, &s->last_death_ns, clock_ns());
+    txn_set(a, &s->state, state_word(SLOT_FREE, generation_of(word)));
+    arena_commit(a);
+}
+
+void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation)
+{
+    arena_begin(a);
+    uint64_t word = SH_PEEK(&slot_at(a, slot)->state);
+    if (word == state_word(SLOT_STARTING, generation)) give_back(a, slot, word);
+    arena_end(a);
+}
+
+void registry_leave(struct arena *a)
+{
+    arena_begin(a);
+    give_back(a, a->self_slot, SH_PEEK(&slot_at(a, a->self_slot)->state));
+    arena_end(a);
+    struct flock l;
+    if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, a->self_slot, &l);
+    a->self = 0;
+    refs_free_private(a);
+}
+
+bool registry_reap(struct arena *a, uint32_t slot, uint32_t generation16)
+{
+    if (registry_alive(a, slot, generation16)) return false;
+    arena_begin(a);
+    uint64_t word = SH_PEEK(&slot_at(a, slot)->state);
+    if (generation_of(word) == generation16 && state_of(word) != SLOT_FREE) give_back(a, slot, word);
+    arena_end(a);
+    return true;
+}
+
+int registry_sweep(struct arena *a)
+{
+    int n = 0;
+    uint32_t high = (uint32_t)SH_GET(&a->h->registry_high);
+    for (uint32_t i = 0; i < high; i++) {
+        uint64_t word = SH_GET(&slot_at(a, i)->state);
+        if (state_of(word) == SLOT_FREE || i == a->self_slot) continue;
+        if (registry_reap(a, i, generation_of(word))) n++;
+    }
+    return n;
+}
+
+int registry_find_pid(struct arena *a, uint32_t pid)
+{
+    uint32_t high = (uint32_t)SH_GET(&a->h->registry_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct slot *s = slot_at(a, i);
+        uint32_t state = state_of(SH_GET(&s->state));
+        if ((state == SLOT_LIVE || state == SLOT_STARTING) && SH_GET(&s->pid) == pid) return (int)i;
+    }
+    return -1;
+}
+
+void registry_note_exit(struct arena *a, uint32_t pid, int status)
+{
+    int i = registry_find_pid(a, pid);
+    if (i < 0 || pid == a->pid) return;
+    struct slot *s = slot_at(a, (uint32_t)i);
+    SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
+    arena_begin(a);
+    uint64_t word = SH_PEEK(&s->state);
+    if (SH_PEEK(&s->pid) == pid && state_of(word) != SLOT_FREE) give_back(a, (uint32_t)i, word);
+    arena_end(a);
+}
+
+/* -- forks --------------------------------------------------------------------------------------------------- */
+
+static _Thread_local struct { uint32_t slot, generation; bool set; } coming;     /* asked for by registry_fork_uses */
+static struct { uint32_t slot, generation; bool ready, copied; } forking;        /* guarded by the private mutex */
+
+void registry_fork_uses(uint32_t slot, uint32_t generation)
+{
+    coming.slot = slot;
+    coming.generation = generation;
+    coming.set = true;
+}
+
+static void before_fork(void)
+{
+    struct arena *a = process_arena;
+    if (!a || !a->self) return;
+    bool ready = coming.set, copied = false;
+    uint32_t slot = coming.slot, generation = coming.generation;
+    coming.set = false;
+    if (!ready) ready = registry_reserve(a, "", &slot, &generation) == AR_OK;
+    arena_begin(a);
+    copied = ready && ref_copy_ledger(a, slot) == AR_OK;
+    /* The arena lock goes, the private mutex stays until the fork is over: see arena.h. */
+    arena_commit(a);
+    olock_release(a, &a->h->lock);
+    pthread_mutex_lock(&a->map_mutex);
+    forking.slot = slot;
+    forking.generation = generation;
+    forking.ready = ready;
+    forking.copied = copied;
+}
+
+static void after_fork_parent(void)
+{
+    struct arena *a = process_arena;
+    if (!a || !a->self) return;
+    pthread_mutex_unlock(&a->map_mutex);
+    pthread_mutex_unlock(&a->private_mutex);
+}
+
+static void after_fork_child(void)
+{
+    struct arena *a = process_arena;
+    if (!a || !a->self) return;
+    pthread_mutex_init(&a->map_mutex, NULL);
+    pthread_mutex_init(&a->private_mutex, NULL);
+    spin_reset_after_fork(a);
+    a->self = 0;
+    if (forking.ready && registry_take(a, forking.slot, forking.generation) == AR_OK && forking.copied)
+        ref_after_fork_child(a, forking.slot);
+    else {
+        /* No slot could be had for us, or we were stopped for so long that it was given up: our handles are stale. */
+        refs_free_private(a);
+        registry_join(a, "");
+    }
+}
+
+void registry_watch_forks(void)
+{
+    static bool watching;
+    if (!watching) pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+    watching = true;
+}

@@ -1,0 +1,153 @@
+/* word.c: futexes, spinning, owned lock words.  Format and rules: word.h. */
+#define _GNU_SOURCE
+#include "word.h"
+#include "registry.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t read_clock(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+uint64_t clock_ns(void) { return read_clock(CLOCK_MONOTONIC); }
+uint64_t clock_coarse_ns(void) { return read_clock(CLOCK_MONOTONIC_COARSE); }
+uint64_t clock_boot_ns(void) { return read_clock(CLOCK_BOOTTIME); }
+
+/* Not FUTEX_PRIVATE: the word is in memory shared between processes. */
+int futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t slice_ns)
+{
+    uint64_t now = clock_ns();
+    if (deadline <= now) return SH_GET(p) == expected ? AR_TIMEOUT : AR_OK;
+    bool sliced = slice_ns < deadline - now;
+    uint64_t until = sliced ? now + slice_ns : deadline;
+    struct timespec t = { (time_t)(until / 1000000000ull), (long)(until % 1000000000ull) };
+    /* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time: signals and retries do not lengthen the wait. */
+    long r = syscall(SYS_futex, &p->opaque, FUTEX_WAIT_BITSET, expected, until == WAIT_FOREVER ? NULL : &t, NULL,
+                     FUTEX_BITSET_MATCH_ANY);
+    if (r == 0 || errno == EAGAIN) return AR_OK;
+    if (errno == EINTR) return AR_INTR;
+    return sliced ? AR_OK : AR_TIMEOUT;
+}
+
+int futex_wait(sh32 *p, uint32_t expected, uint64_t deadline)
+{
+    return futex_wait_slice(p, expected, deadline, UINT64_MAX);
+}
+
+void futex_wake(sh32 *p, int n) { syscall(SYS_futex, &p->opaque, FUTEX_WAKE, n, NULL, NULL, 0); }
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+#define SPIN_MAX 2000u
+#define SPIN_MIN 16u
+#define AFFINITY_CHECK 64u
+
+static bool one_cpu(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < 2;
+}
+
+bool spin_while_equal(struct arena *a, sh32 *p, uint32_t expected)
+{
+    static _Thread_local uint32_t calls;
+    static _Thread_local bool alone;
+    if (calls++ % AFFINITY_CHECK == 0) alone = one_cpu();
+    if (alone) return false;
+    uint32_t limit = a->spin_limit;
+    for (uint32_t i = 0; i < limit; i++) {
+        if (SH_PEEK(p) != expected) {
+            a->spin_limit = limit + limit / 8 + 1 > SPIN_MAX ? SPIN_MAX : limit + limit / 8 + 1;
+            return true;
+        }
+        cpu_relax();
+    }
+    a->spin_limit = limit - limit / 8 < SPIN_MIN ? SPIN_MIN : limit - limit / 8;
+    return false;
+}
+
+void spin_reset_after_fork(struct arena *a) { a->spin_limit = 256; }
+
+bool owner_is_dead(struct arena *a, uint32_t word)
+{
+    if ((word & ~3u) == a->self) return false;
+    return !registry_alive(a, owner_slot(word), owner_generation16(word));
+}
+
+static int take_from_the_dead(struct arena *a, sh32 *word, uint32_t seen)
+{
+    /* The flag stays set: others may sleep on the word. */
+    if (!SH_CAS32(word, &seen, a->self | 1)) return AR_TIMEOUT;
+    FAULT_BRANCH("olock: taken over from a dead owner");
+    a->repairs++;
+    return AR_OWNER_DIED;
+}
+
+int olock_try(struct arena *a, sh32 *word)
+{
+    if (olock_fast(a, word)) return AR_OK;
+    for (;;) {
+        uint32_t seen = SH_GET(word);
+        if (seen == 0) {
+            if (olock_fast(a, word)) return AR_OK;
+            continue;
+        }
+        if (!owner_is_dead(a, seen)) return AR_TIMEOUT;
+        if (take_from_the_dead(a, word, seen) == AR_OWNER_DIED) return AR_OWNER_DIED;
+    }
+}
+
+int olock_acquire(struct arena *a, sh32 *word, uint64_t deadline)
+{
+    if (olock_fast(a, word)) return AR_OK;
+    if (deadline == 0) return olock_try(a, word);
+    uint32_t flag = 0;
+    uint64_t slice = WAIT_SLICE_FIRST_NS;
+    uint32_t seen = SH_GET(word);
+    if (seen != 0) spin_while_equal(a, word, seen);
+    for (;;) {
+        seen = SH_GET(word);
+        if (seen == 0) {
+            if (SH_CAS32(word, &seen, a->self | flag)) return AR_OK;
+            continue;
+        }
+        if (!(seen & 1)) {
+            if (!SH_CAS32(word, &seen, seen | 1)) continue;
+            seen |= 1;
+        }
+        int r = futex_wait_slice(word, seen, deadline, slice);
+        /* Whoever has slept takes the lock with the flag set: others may sleep too, and only the flag's owner knows. */
+        flag = 1;
+        if (r == AR_INTR) return AR_INTR;
+        if (SH_PEEK(word) == seen) {
+            if (owner_is_dead(a, seen) && take_from_the_dead(a, word, seen) == AR_OWNER_DIED) return AR_OWNER_DIED;
+            slice = WAIT_SLICE_NS;
+        }
+        if (r == AR_TIMEOUT) return olock_try(a, word);
+    }
+}
+
+void olock_release(struct arena *a, sh32 *word)
+{
+    (void)a;
+    FAULT_POINT();
+    uint32_t old = SH_SWAP(word, 0);
+    FAULT_POINT();
+    /* Killed here: the sleeper wakes by itself at the end of its slice. */
+    if (old & 1) futex_wake(word, 1);
+}
