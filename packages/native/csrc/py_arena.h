@@ -1,0 +1,70 @@
+/* py_arena.h: what the binding files share: the base type of arena objects, errors, waiting with signals.
+ *
+ * Only py_*.c include this (and with it Python.h).  Each part registers its types from procession_add_<part>(module).
+ */
+#ifndef PROCESSION_PY_ARENA_H
+#define PROCESSION_PY_ARENA_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "heap.h"
+#include "refs.h"
+#include "registry.h"
+#include "word.h"
+
+/* Every arena object: one private reference (refs.h) for the life of the Python object. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *weakrefs;
+    aoff offset;                             /* 0: not attached to anything */
+    uint64_t generation;
+    enum block_kind kind;
+    void *payload;                           /* pointer to the payload in this process */
+} SharedObject;
+
+extern PyTypeObject *shared_type;            /* _core.Shared */
+
+/* Makes process_arena exist; -1 with an exception. */
+int core_ensure(void);
+
+/* Gives a fresh Python object the block `payload`, whose private reference it takes over (also on failure).
+ * Returns 0, or -1 with an exception. */
+int shared_attach(SharedObject *self, aoff payload);
+/* tp_dealloc of kinds that have nothing of their own to do; others call shared_detach() first, then free. */
+void shared_dealloc(PyObject *self);
+void shared_detach(SharedObject *self);      /* gives the reference back; safe to call twice */
+
+/* The type that open_handle() makes for a kind, and what completes the object after shared_attach (may be NULL). */
+typedef int (*shared_opened)(PyObject *self);
+void shared_register(enum block_kind kind, PyTypeObject *type, shared_opened opened);
+PyObject *shared_open(enum block_kind kind, aoff payload);  /* takes over one private reference */
+
+/* Exceptions.  core_error(name) gives the class bound by bind_errors(), or RuntimeError.  Borrowed. */
+enum core_exception {
+    CORE_OWNER_DIED, CORE_PEER_DIED, CORE_FOREIGN_TREE, CORE_STALE_HANDLE, CORE_SHUTDOWN, CORE_BROKEN_BARRIER,
+    CORE_EMPTY, CORE_FULL, CORE_EXCEPTIONS
+};
+PyObject *core_exception(enum core_exception which);
+PyObject *core_raise(int status, const char *what);        /* NULL; an exception that fits a negative AR_ status */
+
+/* A timeout argument in seconds (None: for ever; negative: 0) as an absolute deadline; -1 with TypeError or ValueError. */
+int core_deadline(PyObject *timeout, uint64_t *deadline);
+
+/* For waits without the GIL: declares what this process waits for, so that it can be seen from outside. */
+static inline void core_waits_for(struct arena *a, aoff what)
+{
+    struct slot *s = slot_at(a, a->self_slot);
+    SH_SET(&s->waits_since, what ? clock_coarse_ns() : 0);
+    SH_SET(&s->waits_for, what);
+}
+
+/* The parts; absent ones are skipped by py_module.c. */
+int procession_add_arena(PyObject *module);
+int procession_add_sync(PyObject *module) __attribute__((weak));
+int procession_add_queue(PyObject *module) __attribute__((weak));
+int procession_add_frame(PyObject *module) __attribute__((weak));
+int procession_add_cells(PyObject *module) __attribute__((weak));
+int procession_add_channel(PyObject *module) __attribute__((weak));
+
+#endif
