@@ -42,6 +42,10 @@ def _sample(options: argparse.Namespace) -> dict[str, object]:
         sample = function(mp, _measure.Scale(options.min_seconds, options.quick))
     except _measure.Unsupported as error:
         return {"skipped": str(error)}
+    except ModuleNotFoundError as error:
+        if error.name == "numpy":
+            return {"skipped": "numpy is not installed"}
+        return {"failed": f"ModuleNotFoundError: {error}", "traceback": traceback.format_exc()[-3000:]}
     except AttributeError as error:
         if mp is not None and _absent(error, mp):
             return {"skipped": str(error)}
