@@ -2,4 +2,49 @@
 
 from __future__ import annotations
 
-__all__: tuple[str, ...] = ()
+from ._death import Death
+from ._freeze import freeze_support
+from ._methods import (
+    cpu_count,
+    get_all_start_methods,
+    get_executable,
+    get_start_method,
+    set_executable,
+    set_start_method,
+)
+from ._preload import forkserver_preload_report, set_forkserver_preload
+from ._preparation import Preparation, register_extra, unregister_extra
+from ._process import (
+    BaseProcess,
+    ForkProcess,
+    ForkServerProcess,
+    Process,
+    SpawnProcess,
+    active_children,
+    current_process,
+    parent_process,
+)
+
+__all__ = (
+    "BaseProcess",
+    "Death",
+    "ForkProcess",
+    "ForkServerProcess",
+    "Preparation",
+    "Process",
+    "SpawnProcess",
+    "active_children",
+    "cpu_count",
+    "current_process",
+    "forkserver_preload_report",
+    "freeze_support",
+    "get_all_start_methods",
+    "get_executable",
+    "get_start_method",
+    "parent_process",
+    "register_extra",
+    "set_executable",
+    "set_forkserver_preload",
+    "set_start_method",
+    "unregister_extra",
+)

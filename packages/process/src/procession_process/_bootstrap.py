@@ -1,0 +1,113 @@
+"""What a child does between its birth and ``os._exit()``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from procession_core import exit_function, info, run_after_forkers, runtime
+from procession_core._lifecycle import forget_inherited
+from procession_core._logging import name_all_records
+
+from ._native import set_name
+from ._parent import ParentProcess
+from ._real import name_current
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def flush_streams() -> None:
+    """Flush ``sys.stdout`` and ``sys.stderr``, whatever they are."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass
+
+
+def become(process: Any, parent_sentinel: int | None) -> None:
+    """Make *process* the current process of this process, and forget what belonged to the parent."""
+    runtime.name = process._name
+    runtime.identity = process._identity
+    runtime.daemon = process.daemon
+    runtime.parent_pid = process._parent_pid
+    runtime.parent_name = process._parent_name
+    runtime.is_child = True
+    runtime.authkey = process._config["authkey"]
+    runtime.current = process
+    runtime.parent = ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
+    forget_inherited()
+    set_name(process._name)
+    name_current(process._name)
+    name_all_records()
+    run_after_forkers()
+
+
+def run_child(process: Any, parent_sentinel: int | None) -> int:
+    """Run *process* in this new process and return its exit code. Nothing is raised."""
+    import atexit
+
+    exitcode = 1
+    try:
+        try:
+            atexit._clear()
+            become(process, parent_sentinel)
+            info("child process calling self.run()")
+            process.run()
+            exitcode = 0
+        finally:
+            atexit._run_exitfuncs()
+            exit_function()
+    except SystemExit as stop:
+        exitcode = _exit_code(stop.code)
+    except BaseException as error:
+        report(process._name, error)
+    finally:
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            try:
+                threading._shutdown()
+            except BaseException as error:
+                report(process._name, error)
+        info("process exiting with exitcode %d", exitcode)
+        flush_streams()
+    return exitcode
+
+
+def _exit_code(code: Any) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    try:
+        sys.stderr.write(f"{code}\n")
+    except (AttributeError, ValueError, OSError):
+        pass
+    return 1
+
+
+def report(name: str, error: BaseException) -> None:
+    """Write the traceback of *error* to ``sys.stderr``, under the name of the process.
+
+    Not for KeyboardInterrupt while the parent lives in the same process group: the terminal has interrupted
+    the parent too, and its traceback is the one that people want to see.
+    """
+    if isinstance(error, KeyboardInterrupt) and _parent_is_interrupted_too():
+        info("process %s was interrupted", name)
+        return
+    import traceback
+
+    try:
+        sys.stderr.write(f"Process {name}:\n")
+        traceback.print_exception(error)
+    except (AttributeError, ValueError, OSError):
+        pass
+
+
+def _parent_is_interrupted_too() -> bool:
+    try:
+        return runtime.parent_pid is not None and os.getpgid(runtime.parent_pid) == os.getpgrp()
+    except OSError:
+        return False

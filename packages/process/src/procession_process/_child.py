@@ -1,0 +1,117 @@
+"""The first code of ours in a child that is not a fork. What is imported here, every spawn pays for."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from procession_core import AuthenticationString, default_reducer, runtime
+from procession_core._logging import restore_logging
+
+from . import _life
+from ._bootstrap import flush_streams, report
+from ._death import enable_stack
+from ._fds import received, set_received
+from ._main import import_main
+from ._methods import set_start_method
+from ._native import attach
+from ._preparation import Preparation, run_extras
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SIGINT = 2
+
+
+def main(fds: list[int], unblock: bool) -> None:
+    """Run the child of a spawn and end the process. The last of *fds* is the payload, the others came with
+    it.
+    """
+    code = 1
+    try:
+        code = run(fds, unblock=unblock)
+    finally:
+        flush_streams()
+        os._exit(code)
+
+
+def unblock_interrupt() -> None:
+    """Let SIGINT in, which the parent blocked for the time of the interpreter's start."""
+    from _signal import SIG_UNBLOCK, pthread_sigmask  # type: ignore[import-not-found]
+
+    pthread_sigmask(SIG_UNBLOCK, [_SIGINT])
+
+
+def read_payload(fd: int) -> tuple[memoryview, memoryview]:
+    """Read and close the anonymous file *fd*; return the pickles of the preparation and of the process
+    object.
+    """
+    size = os.fstat(fd).st_size
+    data = memoryview(os.pread(fd, size, 0))
+    while len(data) < size:
+        data = memoryview(bytes(data) + os.pread(fd, size - len(data), len(data)))
+    os.close(fd)
+    middle = 8 + int.from_bytes(data[:8], "little")
+    return data[8:middle], data[middle:]
+
+
+def prepare(preparation: Preparation) -> None:
+    """Bring this process into the state that the parent described. Raises what hooks and ``__main__``
+    raise.
+    """
+    runtime.name = preparation.name
+    runtime.parent_pid = preparation.parent_pid
+    runtime.parent_name = preparation.parent_name
+    runtime.is_child = True
+    runtime.start_method = preparation.start_method
+    runtime.main_by_value = preparation.main_by_value
+    runtime.original_dir = preparation.original_directory
+    runtime.authkey = AuthenticationString(preparation.authkey)
+    if runtime.current is not None:
+        runtime.current._config["authkey"] = runtime.authkey
+        runtime.current._name = preparation.name
+    if preparation.life_fd >= 0:
+        _life.die_with_parent(received(preparation.life_fd))
+    if preparation.stack_fd >= 0:
+        enable_stack(received(preparation.stack_fd))
+    set_start_method(preparation.default_method, force=True)
+    restore_logging(preparation.logging)
+    sys.path[:] = preparation.sys_path
+    sys.argv[:] = preparation.sys_argv
+    if preparation.directory is not None:
+        try:
+            os.chdir(preparation.directory)
+        except OSError:
+            pass
+    run_extras(preparation.extras)
+
+
+def run(fds: list[int], *, unblock: bool = False, attached: bool = False) -> int:
+    """Carry out a payload and return the exit code of its process. *attached*: this process is in the
+    arena.
+    """
+    name = "of unknown name"
+    try:
+        if unblock:
+            unblock_interrupt()
+        *others, payload = fds
+        set_received(others)
+        first, second = read_payload(payload)
+        preparation: Preparation = default_reducer.loads(first)
+        name = preparation.name
+        if not attached:
+            attach(preparation.arena)
+        prepare(preparation)
+        import_main(preparation.main)
+        process: Any = default_reducer.loads(second)
+        parent_fd = received(preparation.parent_fd)
+        sentinel = parent_fd if parent_fd >= 0 else None
+        del first, second, preparation
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException as error:
+        report(name, error)
+        return 1
+    code: int = process._bootstrap(parent_sentinel=sentinel)
+    return code

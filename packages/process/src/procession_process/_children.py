@@ -1,0 +1,47 @@
+"""The children of this process that were started and not yet found to have ended."""
+
+from __future__ import annotations
+
+import os
+
+from procession_core import Finalize, info, set_children_ender
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+started: set[Any] = set()
+_armed_pid = 0
+
+
+def add(process: Any) -> None:
+    """Add a new child. The first one arms this process's exit, which joins its children."""
+    global _armed_pid
+    started.add(process)
+    pid = os.getpid()
+    if _armed_pid != pid:
+        _armed_pid = pid
+        Finalize(None, int, exitpriority=-1000)  # arms; int() does nothing
+
+
+def reap() -> None:
+    """Join the children that have ended, without blocking."""
+    for process in list(started):
+        popen = process._popen
+        if popen is None or popen.poll() is not None:
+            started.discard(process)
+
+
+def end_children() -> None:
+    """At exit: terminate the daemonic children, then join all."""
+    reap()
+    for process in list(started):
+        if process.daemon:
+            info("calling terminate() for daemon %s", process.name)
+            process._popen.terminate()
+    for process in list(started):
+        info("calling join() for process %s", process.name)
+        process.join()
+
+
+set_children_ender(end_children)

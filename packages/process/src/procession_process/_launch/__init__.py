@@ -1,0 +1,31 @@
+"""Launchers, one for each start method.
+
+A launcher module has a class ``Popen(process)``; making one starts the child. It offers ``pid``,
+``sentinel``, ``returncode``, ``poll()``, ``wait(timeout)``, ``terminate()``, ``kill()``, ``interrupt()``,
+``terminate_tree()``, ``death()`` and ``close()``. Modules are imported at the first use of their method: a
+child that starts none needs none.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MODULES = {"fork": "._fork", "forkserver": "._forkserver", "spawn": "._spawn"}
+_loaded: dict[str, Any] = {}
+
+
+def launch(process: Any, method: str) -> Any:
+    """Start *process* by *method* and return the launcher's object.
+
+    Raises ValueError for an unknown method, and what the launcher raises.
+    """
+    popen = _loaded.get(method)
+    if popen is None:
+        if method not in MODULES:
+            raise ValueError(f"cannot find context for {method!r}; allowed are {', '.join(sorted(MODULES))}")
+        popen = _loaded[method] = import_module(MODULES[method], __package__).Popen
+    return popen(process)

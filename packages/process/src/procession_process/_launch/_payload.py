@@ -1,0 +1,167 @@
+"""What a child that is not a fork is given: descriptors, its preparation, its process object.
+
+| bytes | content |
+| --- | --- |
+| 0-7 | length n of the preparation's pickle, little-endian |
+| 8-(8+n) | pickle of the Preparation |
+| the rest | pickle of the process object, to be loaded after the preparation was carried out |
+
+It lies in an anonymous file, so that the parent never blocks on a child that is slow to read, or dead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from procession_core import default_reducer, runtime, transfer_scope
+from procession_core._logging import logging_state
+
+from .. import _life
+from .._death import new_stack_file, watch_memory
+from .._fds import SentFd
+from .._main import describe
+from .._methods import get_start_method, have_pidfd
+from .._native import cancel, hold, reserve, ticket
+from .._preparation import Preparation, current_extras
+from .._real import real_spawning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_FIRST_FREE = 3  # descriptors below belong to the standard streams
+
+
+class SpawnTransfer:
+    """The transfer of a child's start: descriptors are duplicated for it, shared objects held by its slot."""
+
+    spawning = True
+
+    def __init__(self, name: str) -> None:
+        self.fds: list[int] = []
+        self.slot = reserve(name)
+
+    def hold(self, shared: object) -> None:
+        hold(self.slot, shared)
+
+    def send_fd(self, fd: int) -> SentFd:
+        return SentFd(self.add(_dup(fd)))
+
+    def add(self, fd: int) -> int:
+        """Take over *fd* and return the index under which the child finds it."""
+        self.fds.append(fd)
+        return len(self.fds) - 1
+
+    # The two names that the standard library's own objects ask for while they are pickled.
+    def duplicate_for_child(self, fd: int) -> int:
+        return self.add(_dup(fd))
+
+    DupFd = SentFd
+
+    def close(self) -> None:
+        """Close the duplicates in this process."""
+        for fd in self.fds:
+            os.close(fd)
+        self.fds.clear()
+
+    def fail(self) -> None:
+        """The child could not be started: give everything back."""
+        self.close()
+        cancel(self.slot)
+        self.slot = None
+
+
+def _dup(fd: int) -> int:
+    copy = os.dup(fd)
+    if copy >= _FIRST_FREE:
+        return copy
+    try:
+        return _dup(fd)
+    finally:
+        os.close(copy)
+
+
+def own_pidfd() -> int:
+    """Return a new descriptor that becomes readable at the end of this process."""
+    fd = os.pidfd_open(os.getpid())
+    if fd >= _FIRST_FREE:
+        return fd
+    try:
+        return _dup(fd)
+    finally:
+        os.close(fd)
+
+
+def make_preparation(transfer: SpawnTransfer, process: Any, method: str) -> Preparation:
+    """Collect what the child must know. Adds descriptors to *transfer*."""
+    main = describe()
+    if main is None:
+        runtime.main_by_value = True
+    path = [runtime.original_dir if entry == "" and runtime.original_dir else entry for entry in sys.path]
+    try:
+        directory = os.getcwd()
+    except OSError:
+        directory = None
+    needs_parent = method == "forkserver" or not have_pidfd()
+    return Preparation(
+        arena=ticket(transfer.slot),
+        authkey=bytes(process.authkey),
+        default_method=get_start_method(allow_none=True),
+        directory=directory,
+        extras=current_extras(),
+        life_fd=transfer.add(_dup(_life.read_end())) if process.daemon else -1,
+        logging=logging_state(),
+        main=main,
+        main_by_value=runtime.main_by_value,
+        name=process.name,
+        original_directory=runtime.original_dir,
+        parent_fd=transfer.add(own_pidfd()) if needs_parent and have_pidfd() else -1,
+        parent_name=process._parent_name,
+        parent_pid=os.getpid(),
+        stack_fd=-1,
+        start_method=method,
+        sys_argv=list(sys.argv),
+        sys_path=path,
+    )
+
+
+def build(transfer: SpawnTransfer, process: Any, method: str) -> tuple[bytes, int]:
+    """Return the payload and the descriptor of the child's stack file (-1 for none).
+
+    Raises what pickling raises; *transfer* is to be told then (``fail()``).
+    """
+    watch_memory()
+    stack_fd = new_stack_file()
+    try:
+        with transfer_scope(transfer), real_spawning(transfer):
+            preparation = make_preparation(transfer, process, method)
+            if stack_fd >= 0:
+                preparation = preparation.replace(stack_fd=transfer.add(_dup(stack_fd)))
+            first = default_reducer.dumps(preparation)
+            second = default_reducer.dumps(process)
+    except BaseException:
+        if stack_fd >= 0:
+            os.close(stack_fd)
+        raise
+    return b"".join((len(first).to_bytes(8, "little"), first, second)), stack_fd
+
+
+def as_file(data: bytes) -> int:
+    """Return a descriptor of an anonymous file that contains *data*."""
+    fd = os.memfd_create("procession-start") if hasattr(os, "memfd_create") else _temporary_file()
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _temporary_file() -> int:
+    from tempfile import TemporaryFile
+
+    with TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,145 @@
+"""What all launchers share: a running child as its parent holds it."""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+
+from .._death import Death, examine
+from .._native import note_exit
+from .._tree import terminate_tree
+from .._waiting import wait_readable
+
+try:
+    # `signal` itself imports enum.
+    from _signal import pidfd_send_signal  # type: ignore[import-not-found]
+except ImportError:
+    pidfd_send_signal = None
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SIGINT, _SIGKILL, _SIGTERM = 2, 9, 15
+
+
+class BasePopen:
+    """A child that is a direct child of this process."""
+
+    method = ""
+
+    def __init__(self, process: Any) -> None:
+        self.returncode: int | None = None
+        self.pid = 0
+        self.sentinel = -1
+        self._sentinel_is_pidfd = True
+        self._stack_fd = -1
+        self._death: Death | None = None
+        self._lock = allocate_lock()
+        self._launch(process)
+
+    def _launch(self, process: Any) -> None:
+        """Start the child and set ``pid`` and ``sentinel``."""
+
+    def _adopt(self, pid: int) -> None:
+        """Take *pid*, a new direct child; if that fails, nothing of it stays. Raises OSError."""
+        try:
+            self.sentinel = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, _SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        self.pid = pid
+
+    # ---- the end -------------------------------------------------------------------------------------------
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """Return the exit code, or None while the child runs."""
+        if self.returncode is None:
+            if flag:
+                self._collect()
+            else:
+                self.wait()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Block until the child has ended, at most *timeout* seconds, and return its exit code or None."""
+        if self.returncode is None and wait_readable((self.sentinel,), timeout):
+            # A pipe as sentinel is closed shortly before the end, and is no witness once a grandchild has a
+            # copy.
+            self._collect(0 if self._sentinel_is_pidfd or timeout is None else os.WNOHANG)
+            if self.returncode is None and timeout is not None and not self._sentinel_is_pidfd:
+                self._collect(0)
+        return self.returncode
+
+    def _collect(self, flag: int = os.WNOHANG) -> None:
+        with self._lock:
+            if self.returncode is not None:
+                return
+            try:
+                pid, status = os.waitpid(self.pid, flag)
+            except ChildProcessError:
+                # Somebody else took the status (a handler of SIGCHLD, or SIGCHLD is ignored): it is lost.
+                if wait_readable((self.sentinel,), 0):
+                    self._ended(255, 0xFF00)
+                return
+            if pid == self.pid:
+                self._ended(os.waitstatus_to_exitcode(status), status)
+
+    def _ended(self, exitcode: int, status: int) -> None:
+        self.returncode = exitcode
+        note_exit(self.pid, status)
+        if exitcode < 0:
+            self._death = examine(exitcode, self._stack_fd)
+
+    def death(self) -> Death | None:
+        """Return how the child ended, or None while it runs."""
+        exitcode = self.poll()
+        if exitcode is not None and self._death is None:
+            self._death = examine(exitcode, -1)
+        return self._death
+
+    # ---- signals -------------------------------------------------------------------------------------------
+
+    def _signal(self, number: int) -> None:
+        with self._lock:
+            if self.returncode is not None:
+                return
+            try:
+                if self._sentinel_is_pidfd and pidfd_send_signal is not None:
+                    pidfd_send_signal(self.sentinel, number)
+                else:
+                    os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def interrupt(self) -> None:
+        """Send SIGINT."""
+        self._signal(_SIGINT)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._signal(_SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self._signal(_SIGKILL)
+
+    def terminate_tree(self, timeout: float | None) -> None:
+        """Terminate the child and its descendants, and wait for the child."""
+        if self.poll() is None:
+            terminate_tree(self.pid, timeout)
+            self.wait()
+
+    # ---- resources -----------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for name in ("sentinel", "_stack_fd"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()

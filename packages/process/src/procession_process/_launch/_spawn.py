@@ -1,0 +1,135 @@
+"""Start method spawn: a fresh interpreter.
+
+It is started by ``os.posix_spawn()``, which does not copy the parent's page tables (glibc and musl use vfork)
+and is public; ``_posixsubprocess`` does the same behind a signature that changes with every Python release.
+What posix_spawn lacks is closing the descriptors that are not wanted: Python's own are closed by the exec
+(PEP 446), strays that other libraries left inheritable are closed by file actions, one for each.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .._flags import interpreter_arguments
+from .._methods import get_executable, have_pidfd
+from .._native import arena_fds
+from ._payload import SpawnTransfer, as_file, build
+from ._popen import BasePopen
+
+try:
+    from _signal import SIG_BLOCK, pthread_sigmask  # type: ignore[import-not-found]
+except ImportError:
+    pthread_sigmask = None
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SIGINT = 2
+_PACKAGES = ("procession_process", "procession_core", "procession_native")
+
+
+def _package_directories() -> list[str]:
+    """Return where a child finds this library when its own sys.path has not been set yet."""
+    found: list[str] = []
+    for name in _PACKAGES:
+        directory = os.path.dirname(os.path.dirname(os.path.abspath(sys.modules[name].__file__ or "")))
+        if directory not in found:
+            found.append(directory)
+    return found
+
+
+def _inheritable_strays(wanted: list[int]) -> list[int]:
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:
+        return []
+    strays = []
+    for name in names:
+        fd = int(name)
+        try:
+            if fd > 2 and fd not in wanted and os.get_inheritable(fd):
+                strays.append(fd)
+        except OSError:  # the listing's own descriptor
+            pass
+    return strays
+
+
+def command_line(module: str, fds: list[int], unblock: bool) -> list[str]:
+    """Return the command of an interpreter that runs ``main()`` of our *module*."""
+    executable = get_executable()
+    if not executable:
+        raise ValueError(
+            "the Python interpreter is not known (sys.executable is empty); name it with set_executable()"
+        )
+    if getattr(sys, "frozen", False):
+        return [
+            executable,
+            "--multiprocessing-fork",
+            f"module={module}",
+            f"unblock={int(unblock)}",
+            *map(str, fds),
+        ]
+    # sys.path[0] is "" for -c: a file in the current directory must not shadow what the start needs.
+    code = (
+        f"import sys;{'' if getattr(sys.flags, 'safe_path', False) else 'del sys.path[0];'}"
+        f"sys.path+={_package_directories()!r};"
+        f"from procession_process.{module} import main;main({fds!r},{unblock})"
+    )
+    return [executable, *interpreter_arguments(), "-c", code, "--multiprocessing-fork"]
+
+
+def spawn_interpreter(module: str, fds: list[int], hidden: tuple[int, ...] = ()) -> int:
+    """Start an interpreter that runs ``main(fds, ...)`` of our *module* and inherits *fds*; return its pid.
+
+    *hidden* descriptors are inherited too, without being told to the child.
+
+    Raises OSError, ValueError where the interpreter is not known.
+    """
+    keep = [*fds, *hidden, *arena_fds()]
+    actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    # A descriptor duplicated onto itself loses its close-on-exec flag.
+    actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in keep]
+    actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_strays(keep)]
+    unblock = False
+    options: dict[str, Any] = {}
+    if pthread_sigmask is not None:
+        # Ctrl-C during the interpreter's own start would print a traceback of its site module.
+        mask = pthread_sigmask(SIG_BLOCK, [])
+        unblock = _SIGINT not in mask
+        options["setsigmask"] = {*mask, _SIGINT}
+    command = command_line(module, fds, unblock)
+    start = os.posix_spawn if os.path.dirname(command[0]) else os.posix_spawnp
+    return start(command[0], command, os.environ, file_actions=actions, **options)
+
+
+class Popen(BasePopen):
+    """A child in a fresh interpreter."""
+
+    method = "spawn"
+
+    def _launch(self, process: Any) -> None:
+        transfer = SpawnTransfer(process.name)
+        try:
+            data, self._stack_fd = build(transfer, process, self.method)
+            transfer.fds.append(as_file(data))
+            if have_pidfd():
+                self._adopt(spawn_interpreter("_child", transfer.fds))
+            else:
+                self._launch_with_pipe(transfer)
+        except BaseException:
+            transfer.fail()
+            raise
+        transfer.close()
+
+    def _launch_with_pipe(self, transfer: SpawnTransfer) -> None:
+        reads, writes = os.pipe()
+        try:
+            self.pid = spawn_interpreter("_child", transfer.fds, (writes,))
+        except BaseException:
+            os.close(reads)
+            os.close(writes)
+            raise
+        os.close(writes)
+        self.sentinel, self._sentinel_is_pidfd = reads, False

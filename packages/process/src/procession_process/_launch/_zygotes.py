@@ -1,0 +1,259 @@
+"""The client's side of the fork server: start it, ask it, hear from it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
+from _thread import allocate_lock
+from struct import pack, unpack
+
+from procession_core import (
+    deadline_after,
+    default_reducer,
+    info,
+    remaining,
+    reset_after_fork,
+    runtime,
+    transfer_scope,
+)
+
+from .. import _door, _preload
+from .._messages import receive, send
+from .._waiting import wait_readable
+from ._payload import SpawnTransfer, as_file, make_preparation
+from ._spawn import spawn_interpreter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Slot = tuple[int, int] | None
+
+_NO_SLOT = ((1 << 64) - 1, (1 << 64) - 1)
+_SLICE = 0.02
+
+
+class Connection:
+    """This process's connection with one zygote. Locks: ``asking`` for a whole request, ``_reading`` for a
+    message.
+    """
+
+    def __init__(self, sock: socket, zygote: int | None) -> None:
+        self.sock = sock
+        self.zygote = zygote
+        self.statuses: dict[int, int] = {}
+        self.broken = False
+        self._answers: list[tuple[bytes, list[int]]] = []
+        self._reading = allocate_lock()
+
+    def ask(self, fds: list[int], slot: Slot) -> tuple[int, int]:
+        """Have a child forked; return its pid and a pidfd.
+
+        Raises EOFError if the zygote is gone (nothing was started then), OSError if it could not fork,
+        ImportError if a module could not be preloaded and was to be.
+        """
+        try:
+            send(self.sock, b"F" + pack("<QQ", *(slot or _NO_SLOT)), fds)
+        except OSError:
+            self.fail()
+            raise EOFError("the fork server is gone") from None
+        while True:
+            while self._answers:
+                message, received = self._answers.pop(0)
+                if message[:1] == b"P":
+                    return unpack("<I", message[1:5])[0], received[0]
+                if message[:1] == b"E":
+                    code = unpack("<I", message[1:5])[0]
+                    raise OSError(code, os.strerror(code))
+                self._take_report(message[1:])
+            if self.broken:
+                raise EOFError("the fork server is gone")
+            wait_readable((self.sock.fileno(),), _SLICE)  # another thread may take the answer in between
+            self.drain()
+
+    def drain(self) -> None:
+        """Take all messages that are there, without blocking."""
+        with self._reading:
+            while not self.broken:
+                try:
+                    message, fds = receive(self.sock)
+                except BlockingIOError:
+                    return
+                except OSError:
+                    message = b""
+                if message[:1] == b"S":
+                    pid, status = unpack("<II", message[1:9])
+                    self.statuses[pid] = status
+                elif message:
+                    self._answers.append((message, fds))
+                else:
+                    self.fail()
+
+    def wait_for(self, pid: int, sentinel: int, timeout: float | None) -> bool:
+        """Block until the status of *pid* is there, or can never come because the zygote and the child are
+        gone.
+        """
+        deadline = deadline_after(timeout)
+        while True:
+            self.drain()
+            if pid in self.statuses:
+                return True
+            if self.broken:
+                return bool(wait_readable((sentinel,), remaining(deadline)))
+            # Another thread may take the message between the look and the wait: then the sentinel tells.
+            ready = wait_readable((self.sock.fileno(), sentinel), remaining(deadline))
+            if not ready:
+                self.drain()
+                return pid in self.statuses
+            if ready == [sentinel]:
+                wait_readable((self.sock.fileno(),), _SLICE)
+
+    def fail(self) -> None:
+        """The zygote is gone. Its children live on; their statuses are lost."""
+        self.broken = True
+
+    def bury(self) -> None:
+        """Close what is left of a broken connection, and collect the zygote if it is a child of this
+        process.
+        """
+        self.broken = True
+        self.sock.close()
+        if self.zygote is not None:
+            try:
+                os.kill(self.zygote, 9)
+                os.waitpid(self.zygote, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+            self.zygote = None
+
+    def _take_report(self, data: bytes) -> None:
+        _preload.report[:] = default_reducer.loads(data)
+        failed = ", ".join(name for name, _ in _preload.report)
+        if not failed:
+            return
+        text = f"the fork server could not preload {failed}:\n{_preload.report[0][1]}"
+        if _preload.on_error_wish == "fail":
+            self.fail()
+            raise ImportError(text, name=_preload.report[0][0])
+        if _preload.on_error_wish == "warn":
+            import warnings
+
+            warnings.warn(text, ImportWarning, stacklevel=2)
+
+
+_connection: Connection | None = None
+_own_door = -1
+_asking = allocate_lock()
+_armed = False
+
+
+def fork_one(fds: list[int], slot: Slot) -> tuple[int, int, Connection]:
+    """Have a child forked by the fork server, which is started, or started again, if need be.
+
+    Return pid, pidfd and the connection that will tell the status. Raises OSError, ImportError as
+    ``set_forkserver_ preload()`` says, EOFError if a new fork server ends at once too.
+    """
+    global _connection
+    with _asking:
+        for attempt in (1, 2):
+            if _connection is None or _connection.broken:
+                if _connection is not None:
+                    _connection.bury()
+                    _connection = None
+                _connection = _connect() or _start_zygote()
+            try:
+                pid, pidfd = _connection.ask(fds, slot)
+            except EOFError:
+                info("the fork server is gone")
+                if attempt == 2:
+                    raise
+            else:
+                return pid, pidfd, _connection
+    raise EOFError("the fork server is gone")
+
+
+def _arm() -> None:
+    global _armed
+    if not _armed:
+        _armed = True
+        reset_after_fork(_reset)
+
+
+def _reset() -> None:
+    # A forked child has no business on its parent's connection; it may come by the door.
+    global _connection, _asking
+    _asking = allocate_lock()
+    if _connection is not None:
+        _connection.broken = True
+        _connection.zygote = None
+        _connection.sock.close()
+        _connection = None
+
+
+def _connect() -> Connection | None:
+    """Reach the fork server of the tree by its door; None if there is none or it is gone."""
+    if _door.door < 0:
+        return None
+    mine, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    door = socket(fileno=_door.door)
+    try:
+        send(door, b"C", [theirs.fileno()])
+    except OSError:
+        os.close(_door.door)
+        _door.door = -1
+        mine.close()
+        return None
+    finally:
+        door.detach()
+        theirs.close()
+    return _connection_on(mine, None)
+
+
+def _connection_on(sock: socket, zygote: int | None) -> Connection:
+    _arm()
+    sock.setblocking(False)
+    return Connection(sock, zygote)
+
+
+def _start_zygote() -> Connection:
+    transfer = SpawnTransfer("forkserver")
+    mine, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    reads, writes = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    try:
+        payload = _zygote_payload(transfer)
+        try:
+            fds = [theirs.fileno(), reads.fileno(), writes.fileno(), payload]
+            pid = spawn_interpreter("_zygote", fds)
+        finally:
+            os.close(payload)
+    except BaseException:
+        transfer.fail()
+        for sock in (mine, writes):
+            sock.close()
+        raise
+    finally:
+        theirs.close()
+        reads.close()
+    transfer.close()
+    _door.door = writes.detach()
+    return _connection_on(mine, pid)
+
+
+def _zygote_payload(transfer: SpawnTransfer) -> int:
+    with transfer_scope(transfer):
+        preparation = make_preparation(transfer, _ZygoteAsProcess(), "spawn")
+        first = default_reducer.dumps(preparation)
+    # What this library has loaded here, children will need: it has no effects when it is imported.
+    names = [name for name in sys.modules if name.startswith("procession")]
+    second = default_reducer.dumps((names + _preload.modules, _preload.on_error_wish))
+    return as_file(b"".join((len(first).to_bytes(8, "little"), first, second)))
+
+
+class _ZygoteAsProcess:
+    name = "forkserver"
+    daemon = False
+
+    def __init__(self) -> None:
+        self._parent_name = runtime.name
+        self.authkey: Any = runtime.authkey

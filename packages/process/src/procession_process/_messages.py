@@ -1,0 +1,34 @@
+"""One message with descriptors over a local socket."""
+
+from __future__ import annotations
+
+from _socket import CMSG_LEN, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
+from struct import pack, unpack
+
+MAX_FDS = 250
+"""Descriptors that one message can carry (SCM_MAX_FD of Linux is 253)."""
+
+_MAX_BYTES = 65536
+
+
+def send(sock: socket, message: bytes, fds: list[int] | tuple[int, ...] = ()) -> None:
+    """Send one message. Raises OSError, ValueError for more than MAX_FDS descriptors."""
+    if not fds:
+        sock.send(message)
+        return
+    if len(fds) > MAX_FDS:
+        raise ValueError(
+            f"the start of this child carries {len(fds)} descriptors, the fork server takes {MAX_FDS}; "
+            "use start method spawn, or send them later"
+        )
+    sock.sendmsg([message], [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(fds)}i", *fds))])
+
+
+def receive(sock: socket) -> tuple[bytes, list[int]]:
+    """Receive one message and its descriptors; an empty message is the end. Raises OSError."""
+    message, ancillary, _, _ = sock.recvmsg(_MAX_BYTES, CMSG_LEN(4 * MAX_FDS), MSG_CMSG_CLOEXEC)
+    fds: list[int] = []
+    for level, kind, data in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            fds.extend(unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4]))
+    return message, fds

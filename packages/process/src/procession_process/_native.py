@@ -1,0 +1,84 @@
+"""What starting and ending processes tells the arena; nothing where the C core is not there."""
+
+from __future__ import annotations
+
+import procession_native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Slot = tuple[int, int]
+    ArenaTicket = tuple[int, int, int, int]
+
+core: Any = getattr(procession_native, "core", None)
+
+
+def reserve(name: str) -> Slot | None:
+    """Make the arena if need be and reserve the registry slot of a child that is about to be started."""
+    if core is None:
+        return None
+    core.ensure()
+    slot: Slot = core.reserve_slot(name)
+    return slot
+
+
+def cancel(slot: Slot | None) -> None:
+    """Give a reserved slot back, and what it holds, because the child could not be started."""
+    if slot is not None:
+        core.cancel_slot(*slot)
+
+
+def hold(slot: Slot | None, shared: object) -> None:
+    """Let the child's slot take a reference on a shared object that its arguments name."""
+    if slot is not None:
+        core.slot_hold(slot[0], slot[1], shared)
+
+
+def prepare_fork() -> None:
+    """Before a fork: make the arena, so that what the child creates can be sent to the whole tree."""
+    if core is not None:
+        core.ensure()
+
+
+def set_name(name: str) -> None:
+    """In a child: write its name into the registry."""
+    if core is not None and core.attached():
+        core.set_name(name)
+
+
+def arena_fds() -> tuple[int, ...]:
+    """The descriptors that a child which is not a fork needs for the arena."""
+    return () if core is None else tuple(core.fds())
+
+
+def ticket(slot: Slot | None) -> ArenaTicket | None:
+    """What a child that is not a fork needs to attach, once ``arena_fds()`` are inherited."""
+    if slot is None:
+        return None
+    arena_fd, lease_fd = core.fds()
+    return arena_fd, lease_fd, slot[0], slot[1]
+
+
+def attach(given: ArenaTicket | None) -> None:
+    """In a child that is not a fork: attach to the arena of the tree."""
+    if given is not None and core is not None:
+        core.attach(*given)
+
+
+def next_fork_uses(slot: Slot | None) -> None:
+    """In the zygote: the coming fork becomes *slot*."""
+    if slot is not None and core is not None:
+        core.next_fork_uses(*slot)
+
+
+def note_exit(pid: int, status: int) -> None:
+    """After a child's end: its slot is dead, and what it held is given back now."""
+    if core is not None and core.attached():
+        core.note_exit(pid, status)
+
+
+def set_exit_status(slot: Slot | None, status: int) -> None:
+    """In the zygote: write how a child ended where every process of the tree can read it."""
+    if slot is not None and core is not None:
+        core.set_exit_status(slot[0], slot[1], status)

@@ -1,0 +1,263 @@
+"""The fork server's process: one thread, modules loaded, forks on request.
+
+It speaks over SOCK_SEQPACKET pairs, so that every message is whole or not there:
+
+| direction | message | with descriptors |
+| --- | --- | --- |
+| client to zygote | ``F`` slot generation (two u64; both 2**64-1 without the C core) | those of the start,
+the payload last | | zygote to client | ``R`` pickle of [(module, traceback)]: first message to the owner,
+what could not be preloaded | | | zygote to client | ``P`` pid (u32): forked | a pidfd of the child |
+| zygote to client | ``E`` errno (u32): not forked | |
+| zygote to client | ``S`` pid (u32) wait status (u32): the child has ended | |
+| anyone to the door | ``C``: a new client | its end of a pair |
+
+The pidfd is opened before the child can be reaped, so it is the child's for sure. The status goes to the
+client that asked for the child, because only a parent can wait for a status and the zygote is the parent. A
+new child waits for one byte of the ``go`` pipe, which is written after the client was told: a zygote that is
+killed in between has not started anything, and the client may ask another one.
+
+The zygote ends when its owner, all clients and all children are gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _socket import socket
+from importlib import import_module
+from select import EPOLLIN, EPOLLOUT, epoll
+from struct import pack, unpack
+
+from procession_core import default_reducer, runtime
+
+from . import _child, _door
+from ._bootstrap import flush_streams
+from ._main import import_main
+from ._messages import receive, send
+from ._native import attach, next_fork_uses, set_exit_status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_SIGINT = 2
+_NO_SLOT = (1 << 64) - 1
+_REPORT_LIMIT = 60_000
+
+
+class _Client:
+    """One process that asks for children."""
+
+    __slots__ = ("pending", "sock")
+
+    def __init__(self, sock: socket) -> None:
+        self.sock = sock
+        self.pending: list[bytes] = []
+
+
+class _Zygote:
+    def __init__(self, owner: int, door: tuple[int, int]) -> None:
+        self.poller = epoll()
+        self.clients: dict[int, _Client] = {}
+        self.children: dict[
+            int, tuple[int, _Client, tuple[int, int] | None]
+        ] = {}  # pidfd -> pid, client, slot
+        self.door_reads, self.door_writes = door
+        self.door = socket(fileno=self.door_reads)
+        self.poller.register(self.door_reads, EPOLLIN)
+        self.go = os.pipe()
+        self.owner = self.add_client(owner)
+
+    def add_client(self, fd: int) -> _Client:
+        sock = socket(fileno=fd)
+        sock.setblocking(False)
+        client = self.clients[fd] = _Client(sock)
+        self.poller.register(fd, EPOLLIN)
+        return client
+
+    def send(self, client: _Client, message: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send, or keep for later what a client with a full buffer does not take. A dead client gets
+        nothing.
+        """
+        if client.pending and not fds:
+            client.pending.append(message)
+            return
+        try:
+            if fds:
+                client.sock.setblocking(True)  # the client waits for this one
+                try:
+                    self.flush(client)
+                    send(client.sock, message, fds)
+                finally:
+                    client.sock.setblocking(False)
+            else:
+                client.sock.send(message)
+        except BlockingIOError:
+            client.pending.append(message)
+            self.poller.modify(client.sock.fileno(), EPOLLIN | EPOLLOUT)
+        except OSError:
+            pass
+
+    def flush(self, client: _Client) -> None:
+        while client.pending:
+            client.sock.send(client.pending[0])
+            del client.pending[0]
+        self.poller.modify(client.sock.fileno(), EPOLLIN)
+
+    def drop(self, fd: int) -> None:
+        client = self.clients.pop(fd)
+        self.poller.unregister(fd)
+        client.sock.close()
+        client.pending.clear()  # a send on the closed socket fails, as one to a dead client does
+
+    def serve(self) -> None:
+        while self.clients or self.children:
+            for fd, events in self.poller.poll():
+                if fd in self.children:
+                    self.reap(fd)
+                elif fd == self.door_reads:
+                    self.open_door()
+                elif fd in self.clients:
+                    client = self.clients[fd]
+                    if events & EPOLLOUT and client.pending:
+                        try:
+                            self.flush(client)
+                        except BlockingIOError:
+                            pass
+                        except OSError:
+                            client.pending.clear()
+                    if events & ~EPOLLOUT:
+                        self.listen(fd, client)
+
+    def open_door(self) -> None:
+        _, fds = receive(self.door)
+        for fd in fds:
+            self.add_client(fd)
+
+    def listen(self, fd: int, client: _Client) -> None:
+        try:
+            message, fds = receive(client.sock)
+        except BlockingIOError:
+            return
+        except OSError:
+            message, fds = b"", []
+        if not message:
+            self.drop(fd)
+            return
+        slot, generation = unpack("<QQ", message[1:17])
+        self.fork(client, None if slot == _NO_SLOT else (slot, generation), fds)
+
+    def fork(self, client: _Client, slot: tuple[int, int] | None, fds: list[int]) -> None:
+        flush_streams()
+        next_fork_uses(slot)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.send(client, b"E" + pack("<I", error.errno or 0))
+        else:
+            if pid == 0:
+                self.become_child(fds)
+            self.adopt(pid, client, slot)
+        for fd in fds:
+            os.close(fd)
+
+    def adopt(self, pid: int, client: _Client, slot: tuple[int, int] | None) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            self.send(client, b"E" + pack("<I", error.errno or 0))
+            return
+        self.children[pidfd] = (pid, client, slot)
+        self.poller.register(pidfd, EPOLLIN)
+        self.send(client, b"P" + pack("<I", pid), (pidfd,))
+        os.write(self.go[1], b"g")
+
+    def reap(self, pidfd: int) -> None:
+        pid, client, slot = self.children[pidfd]
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found == 0:
+            return
+        del self.children[pidfd]
+        self.poller.unregister(pidfd)
+        os.close(pidfd)
+        set_exit_status(slot, status)
+        self.send(client, b"S" + pack("<II", pid, status))
+
+    def become_child(self, fds: list[int]) -> NoReturn:
+        code = 1
+        try:
+            os.close(self.go[1])
+            self.poller.close()
+            self.door.close()
+            for client in self.clients.values():
+                client.sock.close()
+            for pidfd in self.children:
+                os.close(pidfd)
+            _door.door = self.door_writes
+            told = os.read(self.go[0], 1)
+            os.close(self.go[0])
+            if told:
+                _restore_interrupt()
+                code = _child.run(fds, attached=True)
+        finally:
+            flush_streams()
+            os._exit(code)
+
+
+def _restore_interrupt() -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _preload(names: list[str], main: Any) -> list[tuple[str, str]]:
+    """Import *names*; return what failed, with tracebacks."""
+    failed = []
+    for name in names:
+        try:
+            if name == "__main__":
+                import_main(main)
+            else:
+                import_module(name)
+        except BaseException:
+            import traceback
+
+            failed.append((name, traceback.format_exc()[-_REPORT_LIMIT // 10 :]))
+    runtime.main = None  # children say what theirs is
+    return failed
+
+
+def main(fds: list[int], unblock: bool) -> None:
+    """Run the zygote and end the process. *fds*: owner's connection, the door's two ends, the payload."""
+    import gc
+    import signal
+
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if unblock:
+            _child.unblock_interrupt()
+        owner, reads, writes, payload = fds
+        first, second = _child.read_payload(payload)
+        preparation = default_reducer.loads(first)
+        names, wish = default_reducer.loads(second)
+        attach(preparation.arena)
+        _child.prepare(preparation)
+        failed = _preload(names, preparation.main)
+        zygote = _Zygote(owner, (reads, writes))
+        zygote.send(zygote.owner, b"R" + default_reducer.dumps(failed[: _REPORT_LIMIT // 6000]))
+        if not failed or wish != "fail":
+            gc.collect()
+            gc.freeze()  # a collection in a child would write to every page of every object
+            zygote.serve()
+        code = 0
+    except BaseException:
+        import traceback
+
+        sys.stderr.write("The fork server has failed:\n")
+        traceback.print_exc()
+    finally:
+        flush_streams()
+        os._exit(code)
