@@ -72,7 +72,8 @@ struct arena_header {
     sh64 used_bytes; sh64 peak_bytes;               /* of allocated blocks */
     sh64 dirty_free_bytes;                          /* free memory that still has pages */
     sh64 zombies;                                   /* list of blocks whose count fell to 0 and whose contents wait to be released */
-    sh64 pad0[6];
+    sh64 names;                                     /* tracked names of segments, see names.h */
+    sh64 pad0[5];
     sh32 lock; sh32 lock_pad; sh64 lock_line[7];    /* the arena lock, a cache line of its own */
     sh64 log_state; sh64 log_line[7];
     struct txn_entry log[LOG_ENTRIES];
