@@ -1,7 +1,7 @@
 """The accessors of the synchronized wrappers for plain numbers: the core's in C, or Python's.
 
-Both siblings have the classes ``ValueAccess`` and ``ArrayAccess`` with ``_bind(obj, lock, core_lock, code,
-itemsize, count)``, ``get_obj()`` and ``get_lock()``.
+Both siblings have the classes ``ValueAccess`` and ``ArrayAccess`` with ``_bind(obj, lock, code, itemsize,
+count)``, ``get_obj()`` and ``get_lock()``.
 """
 
 from __future__ import annotations

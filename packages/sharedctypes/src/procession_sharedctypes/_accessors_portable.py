@@ -15,7 +15,7 @@ _FLOATS = frozenset("fd")
 class _Access:
     """The object, its lock and its typecode."""
 
-    def _bind(self, obj: Any, lock: Any, core_lock: Any, code: str, itemsize: int, count: int) -> None:
+    def _bind(self, obj: Any, lock: Any, code: str, itemsize: int, count: int) -> None:
         self._target = obj
         self._guard = lock
         self._code = code

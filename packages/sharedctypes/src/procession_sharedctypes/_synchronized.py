@@ -69,11 +69,6 @@ def _rebuild(token: Any, where: Any, offset: int, lock: Any) -> Any:
     return synchronized(rebuild_ctype(token, where, offset), lock)
 
 
-def _core_lock(lock: Any) -> Any:
-    """The core's object behind a lock, or None."""
-    return getattr(lock, "_core_lock", None)
-
-
 class Synchronized(ValueAccess, SynchronizedBase):
     """A scalar with its lock: ``value`` is read and written under it; ``+=`` needs ``with v.get_lock()``.
 
@@ -88,7 +83,7 @@ class Synchronized(ValueAccess, SynchronizedBase):
         code = getattr(obj, "_type_", "")
         if not (isinstance(code, str) and code in _PLAIN) or standing_in(obj) is None:
             code = ""
-        self._bind(obj, self._lock, _core_lock(self._lock), code, ctypes.sizeof(obj), 1)
+        self._bind(obj, self._lock, code, ctypes.sizeof(obj), 1)
 
 
 class SynchronizedArray(ArrayAccess, SynchronizedBase):
@@ -105,7 +100,7 @@ class SynchronizedArray(ArrayAccess, SynchronizedBase):
         plain = isinstance(code, str) and code in _PLAIN and issubclass(element, _SimpleCData)
         if not plain or standing_in(obj) is None:
             code = ""
-        self._bind(obj, self._lock, _core_lock(self._lock), code, ctypes.sizeof(element), len(obj))
+        self._bind(obj, self._lock, code, ctypes.sizeof(element), len(obj))
 
     def __getslice__(self, start: int, stop: int) -> Any:
         return self[start:stop]
