@@ -1,0 +1,588 @@
+/* py_arena.c: the arena, its blocks and processes, for Python. */
+#include "py_arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <structmember.h>
+
+PyTypeObject *shared_type;
+static PyTypeObject *block_type, *parcel_type;
+static struct { PyTypeObject *type; shared_opened opened; } kinds[KIND_MAX];
+
+/* -- Shared -------------------------------------------------------------------------------------------------- */
+
+int shared_attach(SharedObject *self, aoff payload)
+{
+    struct arena *a = process_arena;
+    enum block_kind kind = block_kind(a, payload);
+    void *p = block_map(a, payload);
+    if (!p) {
+        ref_close(a, payload);
+        core_raise(AR_NOMEM, "mapping shared memory");
+        return -1;
+    }
+    self->offset = payload;
+    self->generation = block_generation(a, payload);
+    self->kind = kind;
+    self->payload = p;
+    return 0;
+}
+
+void shared_detach(SharedObject *self)
+{
+    aoff payload = self->offset;
+    if (!payload) return;
+    self->offset = 0;
+    block_unmap(process_arena, payload, self->payload);
+    ref_close(process_arena, payload);
+}
+
+void shared_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (((SharedObject *)self)->weakrefs) PyObject_ClearWeakRefs(self);
+    shared_detach((SharedObject *)self);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+void shared_register(enum block_kind kind, PyTypeObject *type, shared_opened opened)
+{
+    kinds[kind].type = type;
+    if (opened) kinds[kind].opened = opened;
+}
+
+PyObject *shared_open(enum block_kind kind, aoff payload)
+{
+    PyTypeObject *type = kind < KIND_MAX ? kinds[kind].type : NULL;
+    if (!type) {
+        ref_close(process_arena, payload);
+        return core_raise(AR_KIND, "opening a shared object");
+    }
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    PyObject *self = alloc(type, 0);
+    if (!self) {
+        ref_close(process_arena, payload);
+        return NULL;
+    }
+    if (shared_attach((SharedObject *)self, payload) < 0 || (kinds[kind].opened && kinds[kind].opened(self) < 0)) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+static PyObject *shared_handle(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    SharedObject *s = (SharedObject *)self;
+    if (!s->offset) {
+        PyErr_SetString(PyExc_ValueError, "this shared object is not initialised");
+        return NULL;
+    }
+    return Py_BuildValue("(KKKi)", (unsigned long long)process_arena->id, (unsigned long long)s->offset,
+                         (unsigned long long)s->generation, (int)s->kind);
+}
+
+static PyObject *shared_references(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    SharedObject *s = (SharedObject *)self;
+    if (!s->offset) return PyLong_FromLong(0);
+    return PyLong_FromUnsignedLongLong(SH_GET(&block_header(process_arena, s->offset)->refs));
+}
+
+static PyMethodDef shared_methods[] = {
+    { "handle", shared_handle, METH_NOARGS,
+      "handle()\n--\n\n(arena id, offset, generation, kind): names the object to any process of the tree; keeps nothing alive." },
+    { "references", shared_references, METH_NOARGS,
+      "references()\n--\n\nHow many processes and messages hold the object." },
+    { NULL, NULL, 0, NULL },
+};
+static PyMemberDef shared_members[] = {
+    { "__weaklistoffset__", T_PYSSIZET, offsetof(SharedObject, weakrefs), READONLY, NULL },
+    { NULL, 0, 0, 0, NULL },
+};
+static PyType_Slot shared_slots[] = {
+    { Py_tp_doc, "Base of everything that lives in the arena." },
+    { Py_tp_dealloc, shared_dealloc },
+    { Py_tp_methods, shared_methods },
+    { Py_tp_members, shared_members },
+    { 0, NULL },
+};
+static PyType_Spec shared_spec = {
+    "procession_native._core.Shared", sizeof(SharedObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, shared_slots,
+};
+
+/* -- Block --------------------------------------------------------------------------------------------------- */
+
+static PyObject *block_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "size", "zero", NULL };
+    long long size;
+    int zero = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "L|p:Block", names, &size, &zero)) return NULL;
+    if (size < 0) return PyErr_Format(PyExc_ValueError, "size must be 0 or more bytes, not %lld", size);
+    if (core_ensure() < 0) return NULL;
+    aoff payload;
+    Py_BEGIN_ALLOW_THREADS
+    payload = ref_new(process_arena, (uint64_t)(size ? size : 1), KIND_BLOCK, zero);
+    Py_END_ALLOW_THREADS
+    if (!payload) return core_raise(AR_NOMEM, "allocating a block");
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    PyObject *self = alloc(type, 0);
+    if (!self) {
+        ref_close(process_arena, payload);
+        return NULL;
+    }
+    if (shared_attach((SharedObject *)self, payload) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
+static int block_getbuffer(PyObject *self, Py_buffer *view, int flags)
+{
+    SharedObject *s = (SharedObject *)self;
+    if (!s->offset) {
+        PyErr_SetString(PyExc_ValueError, "this block is not initialised");
+        view->obj = NULL;
+        return -1;
+    }
+    return PyBuffer_FillInfo(view, self, s->payload, (Py_ssize_t)block_size(process_arena, s->offset), 0, flags);
+}
+
+static PyObject *block_get_size(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(block_size(process_arena, ((SharedObject *)self)->offset));
+}
+
+static PyObject *block_get_address(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromVoidPtr(((SharedObject *)self)->payload);
+}
+
+static PyGetSetDef block_getset[] = {
+    { "size", block_get_size, NULL, "Size in bytes.", NULL },
+    { "address", block_get_address, NULL, "Where the memory is mapped in this process.", NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+static PyType_Slot block_slots[] = {
+    { Py_tp_doc, "Block(size, zero=False)\n--\n\nBytes of arena memory; a writable buffer, freed with the last reference in any process.\n\n"
+                 "Raises MemoryError if a limit forbids it." },
+    { Py_tp_new, block_new },
+    { Py_tp_dealloc, shared_dealloc },
+    { Py_tp_getset, block_getset },
+    { Py_bf_getbuffer, block_getbuffer },
+    { 0, NULL },
+};
+static PyType_Spec block_spec = {
+    "procession_native._core.Block", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, block_slots,
+};
+
+static PyType_Slot parcel_slots[] = {
+    { Py_tp_doc, "Owns references on other shared objects; made by hold_refs()." },
+    { Py_tp_dealloc, shared_dealloc },
+    { 0, NULL },
+};
+static PyType_Spec parcel_spec = {
+    "procession_native._core.Parcel", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, parcel_slots,
+};
+
+static PyObject *hold_refs(PyObject *module, PyObject *sequence)
+{
+    (void)module;
+    Py_ssize_t n = PySequence_Size(sequence);
+    if (n < 0 || core_ensure() < 0) return NULL;
+    aoff *items = PyMem_Malloc(sizeof *items * (size_t)(n ? n : 1));
+    if (!items) return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *o = PySequence_GetItem(sequence, i);
+        if (!o || !PyObject_TypeCheck(o, shared_type) || !((SharedObject *)o)->offset) {
+            if (o) PyErr_Format(PyExc_TypeError, "hold_refs() takes shared objects, not %R", o);
+            Py_XDECREF(o);
+            PyMem_Free(items);
+            return NULL;
+        }
+        items[i] = ((SharedObject *)o)->offset;
+        Py_DECREF(o);                              /* the sequence keeps it alive */
+    }
+    aoff payload = parcel_new(process_arena, items, (uint32_t)n);
+    PyMem_Free(items);
+    if (!payload) return core_raise(AR_NOMEM, "holding references");
+    return shared_open(KIND_PARCEL, payload);
+}
+
+/* -- handles ------------------------------------------------------------------------------------------------- */
+
+static PyObject *open_handle(PyObject *module, PyObject *handle)
+{
+    (void)module;
+    unsigned long long id, offset, generation;
+    int kind;
+    if (!PyTuple_Check(handle)) return PyErr_Format(PyExc_TypeError, "a handle is a tuple of four integers, not %R", handle);
+    if (!PyArg_ParseTuple(handle, "KKKi:open_handle", &id, &offset, &generation, &kind)) return NULL;
+    if (!process_arena) return core_raise(AR_FOREIGN, "opening a shared object");
+    if (kind <= KIND_LEDGER || kind >= KIND_MAX || !kinds[kind].type) return core_raise(AR_KIND, "opening a shared object");
+    int r = ref_open(process_arena, id, offset, generation, (enum block_kind)kind);
+    if (r != AR_OK) return core_raise(r, "opening a shared object");
+    return shared_open((enum block_kind)kind, offset);
+}
+
+static PyObject *register_type(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int kind;
+    PyObject *type;
+    if (!PyArg_ParseTuple(args, "iO!:register_type", &kind, &PyType_Type, &type)) return NULL;
+    if (kind <= 0 || kind >= KIND_MAX || !kinds[kind].type || !PyType_IsSubtype((PyTypeObject *)type, kinds[kind].type))
+        return PyErr_Format(PyExc_TypeError, "%R does not derive from the core's type of kind %d", type, kind);
+    Py_INCREF(type);                               /* for good: the core makes instances of it at any time */
+    kinds[kind].type = (PyTypeObject *)type;
+    Py_RETURN_NONE;
+}
+
+/* -- the tree ------------------------------------------------------------------------------------------------ */
+
+static PyObject *py_ensure(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (core_ensure() < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_attached(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    return PyBool_FromLong(process_arena != NULL);
+}
+
+static PyObject *py_fds(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (core_ensure() < 0) return NULL;
+    return Py_BuildValue("(ii)", process_arena->fd, process_arena->lease_fd);
+}
+
+static PyObject *py_arena_id(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (core_ensure() < 0) return NULL;
+    return PyLong_FromUnsignedLongLong(process_arena->id);
+}
+
+static PyObject *py_attach(PyObject *m, PyObject *args)
+{
+    (void)m;
+    int fd, lease_fd;
+    unsigned int slot, generation;
+    if (!PyArg_ParseTuple(args, "iiII:attach", &fd, &lease_fd, &slot, &generation)) return NULL;
+    if (process_arena) {
+        PyErr_SetString(PyExc_RuntimeError, "this process already has an arena: attach() must come before the first shared object");
+        return NULL;
+    }
+    struct arena *a = calloc(1, sizeof *a);
+    if (!a) return PyErr_NoMemory();
+    int r = arena_attach(a, fd, lease_fd);
+    if (r == AR_OK && (r = registry_take(a, slot, generation)) == AR_OK) r = ref_load_ledger(a);
+    if (r != AR_OK) {
+        free(a);
+        return core_raise(r, "attaching to the shared memory of the process tree");
+    }
+    process_arena = a;
+    registry_watch_forks();
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_settle(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (process_arena) ref_settle(process_arena);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_reserve_slot(PyObject *m, PyObject *args)
+{
+    (void)m;
+    const char *name;
+    uint32_t slot, generation;
+    if (!PyArg_ParseTuple(args, "s:reserve_slot", &name) || core_ensure() < 0) return NULL;
+    int r = registry_reserve(process_arena, name[0] ? name : "?", &slot, &generation);
+    if (r == AR_FULL)
+        return PyErr_Format(PyExc_RuntimeError, "a process tree can have at most %u processes at a time", REGISTRY_SLOTS);
+    if (r != AR_OK) return core_raise(r, "reserving a place for a child process");
+    return Py_BuildValue("(II)", slot, generation);
+}
+
+static int parse_slot(PyObject *args, const char *format, uint32_t *slot, uint32_t *generation)
+{
+    if (!PyArg_ParseTuple(args, format, slot, generation) || core_ensure() < 0) return -1;
+    if (*slot < REGISTRY_SLOTS) return 0;
+    PyErr_Format(PyExc_ValueError, "there is no slot %u", *slot);
+    return -1;
+}
+
+static PyObject *py_cancel_slot(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    if (parse_slot(args, "II:cancel_slot", &slot, &generation) < 0) return NULL;
+    registry_cancel(process_arena, slot, generation);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_slot_hold(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    PyObject *o;
+    if (!PyArg_ParseTuple(args, "IIO!:slot_hold", &slot, &generation, shared_type, &o) || core_ensure() < 0) return NULL;
+    SharedObject *s = (SharedObject *)o;
+    if (slot >= REGISTRY_SLOTS || !s->offset) return PyErr_Format(PyExc_ValueError, "there is no slot %u, or no object", slot);
+    struct arena *a = process_arena;
+    int r;
+    arena_begin(a);
+    uint64_t word = SH_PEEK(&slot_at(a, slot)->state);
+    r = word == ((uint64_t)generation << 16 | SLOT_STARTING) ? ref_slot_hold(a, slot, s->offset) : AR_GONE;
+    arena_end(a);
+    if (r != AR_OK) return core_raise(r, "giving a child its shared objects");
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_next_fork_uses(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    if (parse_slot(args, "II:next_fork_uses", &slot, &generation) < 0) return NULL;
+    registry_fork_uses(slot, generation);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_set_name(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    Py_ssize_t n;
+    const char *name = PyUnicode_AsUTF8AndSize(arg, &n);
+    if (!name) return NULL;
+    if (process_arena) registry_set_name(process_arena, name);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_note_exit(PyObject *m, PyObject *args)
+{
+    (void)m;
+    unsigned int pid;
+    int status;
+    if (!PyArg_ParseTuple(args, "Ii:note_exit", &pid, &status)) return NULL;
+    if (process_arena) {
+        Py_BEGIN_ALLOW_THREADS
+        registry_note_exit(process_arena, pid, status);
+        Py_END_ALLOW_THREADS
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_set_exit_status(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    int status;
+    if (!PyArg_ParseTuple(args, "IIi:set_exit_status", &slot, &generation, &status) || core_ensure() < 0) return NULL;
+    if (slot >= REGISTRY_SLOTS) return PyErr_Format(PyExc_ValueError, "there is no slot %u", slot);
+    struct slot *s = slot_at(process_arena, slot);
+    if ((SH_GET(&s->state) >> 16 & 0xffff) == (generation & 0xffff)) SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_exit_status(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    if (parse_slot(args, "II:exit_status", &slot, &generation) < 0) return NULL;
+    struct slot *s = slot_at(process_arena, slot);
+    uint64_t status = 0;
+    if ((SH_GET(&s->state) >> 16 & 0xffff) == (generation & 0xffff)) status = SH_GET(&s->exit_status);
+    else if (SH_GET(&s->last_generation) == (generation & 0xffff)) status = SH_GET(&s->last_exit);
+    if (!(status >> 32)) Py_RETURN_NONE;
+    return PyLong_FromLong((int)(uint32_t)status);
+}
+
+static PyObject *py_self_slot(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (core_ensure() < 0) return NULL;
+    return Py_BuildValue("(II)", process_arena->self_slot, process_arena->self_generation);
+}
+
+static PyObject *py_slot_alive(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    if (parse_slot(args, "II:slot_alive", &slot, &generation) < 0) return NULL;
+    return PyBool_FromLong(registry_alive(process_arena, slot, generation & 0xffff));
+}
+
+static PyObject *py_sweep(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    int k = 0;
+    if (process_arena) {
+        Py_BEGIN_ALLOW_THREADS
+        k = registry_sweep(process_arena);
+        Py_END_ALLOW_THREADS
+    }
+    return PyLong_FromLong(k);
+}
+
+static PyObject *slot_text(struct slot *s)
+{
+    uint64_t words[9], n = SH_GET(&s->name_length);
+    for (int i = 0; i < 9; i++) words[i] = SH_GET(&s->name[i]);
+    return PyUnicode_DecodeUTF8((char *)words, (Py_ssize_t)(n > sizeof words ? sizeof words : n), "replace");
+}
+
+static PyObject *py_processes(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    PyObject *list = PyList_New(0);
+    if (!list || !process_arena) return list;
+    struct arena *a = process_arena;
+    uint32_t high = (uint32_t)SH_GET(&a->h->registry_high);
+    for (uint32_t i = 0; i < high; i++) {
+        struct slot *s = slot_at(a, i);
+        uint64_t word = SH_GET(&s->state), waits = SH_GET(&s->waits_for), parent = SH_GET(&s->parent);
+        uint32_t state = word & 0xff, generation = word >> 16 & 0xffff;
+        if (state == SLOT_FREE) continue;
+        uint64_t since = SH_GET(&s->waits_since), now = clock_coarse_ns();
+        PyObject *d = Py_BuildValue(
+            "{s:I,s:I,s:K,s:N,s:s,s:N,s:N,s:K,s:d}", "slot", i, "generation", generation, "pid", (unsigned long long)SH_GET(&s->pid),
+            "name", slot_text(s), "state", state == SLOT_LIVE ? "live" : state == SLOT_STARTING ? "starting" : "dead",
+            "alive", PyBool_FromLong(registry_alive(a, i, generation)),
+            "parent", parent ? PyLong_FromUnsignedLong(owner_slot((uint32_t)parent)) : Py_NewRef(Py_None),
+            "waits_for", (unsigned long long)waits, "waits_seconds", waits && now > since ? (double)(now - since) / 1e9 : 0.0);
+        if (!d || PyList_Append(list, d) < 0) {
+            Py_XDECREF(d);
+            Py_DECREF(list);
+            return NULL;
+        }
+        Py_DECREF(d);
+    }
+    return list;
+}
+
+static PyObject *py_memory(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (core_ensure() < 0) return NULL;
+    struct arena_header *h = process_arena->h;
+    uint64_t limit = SH_GET(&h->limit);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:N,s:K}", "used", (unsigned long long)SH_GET(&h->used_bytes), "peak",
+                         (unsigned long long)SH_GET(&h->peak_bytes), "file_size", (unsigned long long)SH_GET(&h->file_size), "kept_free",
+                         (unsigned long long)SH_GET(&h->dirty_free_bytes), "limit",
+                         limit == UINT64_MAX ? Py_NewRef(Py_None) : PyLong_FromUnsignedLongLong(limit), "repairs",
+                         (unsigned long long)process_arena->repairs);
+}
+
+static PyObject *py_set_limit(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    uint64_t limit = UINT64_MAX;
+    if (arg != Py_None) {
+        long long v = PyLong_AsLongLong(arg);
+        if (v == -1 && PyErr_Occurred()) return NULL;
+        if (v < 0) return PyErr_Format(PyExc_ValueError, "the limit must be 0 or more bytes or None, not %lld", v);
+        limit = (uint64_t)v;
+    }
+    if (core_ensure() < 0) return NULL;
+    arena_set_limit(process_arena, limit);
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_trim(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (process_arena) {
+        Py_BEGIN_ALLOW_THREADS
+        heap_trim(process_arena);
+        Py_END_ALLOW_THREADS
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_check(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    if (!process_arena) Py_RETURN_NONE;
+    const char *wrong = heap_check(process_arena);
+    if (!wrong) Py_RETURN_NONE;
+    return PyUnicode_FromString(wrong);
+}
+
+static PyMethodDef functions[] = {
+    { "ensure", py_ensure, METH_NOARGS, "ensure()\n--\n\nMake the arena of this process tree, if there is none yet." },
+    { "attached", py_attached, METH_NOARGS, "attached()\n--\n\nWhether this process has an arena." },
+    { "fds", py_fds, METH_NOARGS, "fds()\n--\n\n(arena, lease): the two descriptors that a spawned child needs for attach()." },
+    { "arena_id", py_arena_id, METH_NOARGS, "arena_id()\n--\n\nThe random number that every handle of this tree carries." },
+    { "attach", py_attach, METH_VARARGS,
+      "attach(arena_fd, lease_fd, slot, generation)\n--\n\nJoin the parent's arena in the slot that it reserved." },
+    { "settle", py_settle, METH_NOARGS,
+      "settle()\n--\n\nGive back the references that came with the slot and were not opened; after the start arguments are unpickled." },
+    { "reserve_slot", py_reserve_slot, METH_VARARGS, "reserve_slot(name)\n--\n\n(slot, generation) for a child that is about to start." },
+    { "cancel_slot", py_cancel_slot, METH_VARARGS, "cancel_slot(slot, generation)\n--\n\nThe child does not start: give everything back." },
+    { "slot_hold", py_slot_hold, METH_VARARGS, "slot_hold(slot, generation, shared)\n--\n\nThe starting child gets a reference of its own." },
+    { "next_fork_uses", py_next_fork_uses, METH_VARARGS,
+      "next_fork_uses(slot, generation)\n--\n\nThe child of this thread's next fork takes that slot." },
+    { "set_name", py_set_name, METH_O, "set_name(name)\n--\n\nName this process in the registry." },
+    { "note_exit", py_note_exit, METH_VARARGS,
+      "note_exit(pid, status)\n--\n\nA child was waited for (status as waitpid gives it): what it held is given back now." },
+    { "set_exit_status", py_set_exit_status, METH_VARARGS,
+      "set_exit_status(slot, generation, status)\n--\n\nLeave a process's exit status (as waitpid gives it) for exit_status()." },
+    { "exit_status", py_exit_status, METH_VARARGS, "exit_status(slot, generation)\n--\n\nThe status left for that process, or None." },
+    { "self_slot", py_self_slot, METH_NOARGS, "self_slot()\n--\n\n(slot, generation) of this process." },
+    { "slot_alive", py_slot_alive, METH_VARARGS, "slot_alive(slot, generation)\n--\n\nWhether that process lives (or is starting)." },
+    { "sweep", py_sweep, METH_NOARGS, "sweep()\n--\n\nGive back what dead processes held; how many there were." },
+    { "processes", py_processes, METH_NOARGS, "processes()\n--\n\nA dictionary for every process of the tree." },
+    { "memory", py_memory, METH_NOARGS, "memory()\n--\n\nUse of the arena in bytes: used, peak, file_size, kept_free, limit, and repairs." },
+    { "set_limit", py_set_limit, METH_O, "set_limit(bytes)\n--\n\nMost bytes that blocks may use in this tree; None: no limit." },
+    { "trim", py_trim, METH_NOARGS, "trim()\n--\n\nGive free memory back to the kernel now." },
+    { "check", py_check, METH_NOARGS, "check()\n--\n\nCheck the heap's every invariant; None, or what is wrong." },
+    { "open_handle", open_handle, METH_O,
+      "open_handle(handle)\n--\n\nThe object that a handle names.  Raises ForeignTreeError, StaleHandleError, ValueError, MemoryError." },
+    { "register_type", register_type, METH_VARARGS,
+      "register_type(kind, cls)\n--\n\nopen_handle() makes instances of cls, which derives from the core's type of that kind." },
+    { "hold_refs", hold_refs, METH_O, "hold_refs(shared_objects)\n--\n\nA Parcel that owns a reference on each." },
+    { NULL, NULL, 0, NULL },
+};
+
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base, const char *name)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    if (!type || PyModule_AddObjectRef(module, name, type) < 0) return NULL;
+    return (PyTypeObject *)type;
+}
+
+int procession_add_arena(PyObject *module)
+{
+    if (!(shared_type = add_type(module, &shared_spec, NULL, "Shared"))) return -1;
+    if (!(block_type = add_type(module, &block_spec, shared_type, "Block"))) return -1;
+    if (!(parcel_type = add_type(module, &parcel_spec, shared_type, "Parcel"))) return -1;
+    shared_register(KIND_BLOCK, block_type, NULL);
+    shared_register(KIND_PARCEL, parcel_type, NULL);
+    return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,189 @@
+/* py_module.c: the extension module: its slots, its exceptions, what all parts share. */
+#include "py_arena.h"
+#include "faults.h"
+
+#include <errno.h>
+#include <math.h>
+
+/* -- exceptions ---------------------------------------------------------------------------------------------- */
+
+static const char *exception_names[CORE_EXCEPTIONS] = {
+    "OwnerDiedError", "PeerDiedError", "ForeignTreeError", "StaleHandleError", "ShutDown", "BrokenBarrierError", "Empty", "Full",
+};
+static PyObject *exceptions[CORE_EXCEPTIONS];
+
+PyObject *core_exception(enum core_exception which)
+{
+    return exceptions[which] ? exceptions[which] : PyExc_RuntimeError;
+}
+
+PyDoc_STRVAR(bind_errors_doc,
+"bind_errors(**classes)\n--\n\n"
+"Tell the core which exception classes to raise, by name: OwnerDiedError, PeerDiedError, ForeignTreeError,\n"
+"StaleHandleError, ShutDown, BrokenBarrierError, Empty, Full.  The core imports nothing, so it has to be told.");
+static PyObject *bind_errors(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    (void)module;
+    if (!PyArg_ParseTuple(args, "")) return NULL;
+    for (int i = 0; kwargs && i < CORE_EXCEPTIONS; i++) {
+        PyObject *c = PyDict_GetItemString(kwargs, exception_names[i]);
+        if (!c) continue;
+        Py_XDECREF(exceptions[i]);
+        exceptions[i] = Py_NewRef(c);
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *core_raise(int status, const char *what)
+{
+    switch (status) {
+    case AR_NOMEM:
+        PyErr_Format(PyExc_MemoryError, "%s: no shared memory is left within the limits of this process tree "
+                     "(see memory() and set_limit())", what);
+        break;
+    case AR_INTR: PyErr_SetString(PyExc_InterruptedError, what); break;
+    case AR_OWNER_DIED: PyErr_Format(core_exception(CORE_OWNER_DIED), "%s: its owner died", what); break;
+    case AR_STALE:
+        PyErr_Format(core_exception(CORE_STALE_HANDLE), "%s: the object no longer exists; a handle keeps nothing alive by itself: "
+                     "keep the object, or send it in a message", what);
+        break;
+    case AR_FOREIGN:
+        PyErr_Format(core_exception(CORE_FOREIGN_TREE), "%s: the object belongs to another process tree; shared objects can be "
+                     "used only by processes that descend from the one that made them", what);
+        break;
+    case AR_KIND: PyErr_Format(PyExc_ValueError, "%s: the handle names an object of another kind", what); break;
+    case AR_LAYOUT:
+        PyErr_Format(PyExc_RuntimeError, "%s: the shared memory was made by a different version of procession (layout %d is spoken "
+                     "here); all processes of a tree need the same one", what, (int)ARENA_LAYOUT);
+        break;
+    case AR_GONE: PyErr_Format(PyExc_RuntimeError, "%s: the slot that the parent had reserved was given up", what); break;
+    case AR_PEER_DIED: PyErr_Format(core_exception(CORE_PEER_DIED), "%s: no other process is left", what); break;
+    case AR_SHUTDOWN: PyErr_Format(core_exception(CORE_SHUTDOWN), "%s: shut down", what); break;
+    case AR_EMPTY: PyErr_SetNone(core_exception(CORE_EMPTY)); break;
+    case AR_FULL: PyErr_SetNone(core_exception(CORE_FULL)); break;
+    case AR_BROKEN: PyErr_SetNone(core_exception(CORE_BROKEN_BARRIER)); break;
+    case AR_SYS:
+        if (errno == ENOMEM) return PyErr_NoMemory();
+        PyErr_SetFromErrno(PyExc_OSError);
+        break;
+    default: PyErr_Format(PyExc_SystemError, "%s: unexpected status %d", what, status);
+    }
+    return NULL;
+}
+
+int core_ensure(void)
+{
+    if (process_arena) return 0;
+    int r = arena_ensure();
+    if (r == AR_OK) return 0;
+    core_raise(r, "creating the shared memory of this process tree");
+    return -1;
+}
+
+int core_deadline(PyObject *timeout, uint64_t *deadline)
+{
+    if (timeout == NULL || timeout == Py_None) {
+        *deadline = WAIT_FOREVER;
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) return -1;
+        PyErr_Clear();
+        PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %R", timeout);
+        return -1;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
+        return -1;
+    }
+    if (seconds <= 0)
+        *deadline = 0;
+    else if (seconds > 1e9)
+        *deadline = WAIT_FOREVER;
+    else
+        *deadline = clock_ns() + (uint64_t)(seconds * 1e9);
+    return 0;
+}
+
+/* -- faults: test builds only -------------------------------------------------------------------------------- */
+
+#ifdef PROCESSION_FAULTS
+static PyObject *py_fault_set(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    long k = PyLong_AsLong(arg);
+    if (k == -1 && PyErr_Occurred()) return NULL;
+    fault_set(k);
+    Py_RETURN_NONE;
+}
+static PyObject *py_fault_passed(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    return PyLong_FromLong(fault_passed());
+}
+static PyObject *py_fault_branches(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    PyObject *d = PyDict_New();
+    for (int i = 0; d && fault_branch_name(i); i++) {
+        PyObject *v = PyLong_FromUnsignedLongLong(fault_branch_count(i));
+        if (!v || PyDict_SetItemString(d, fault_branch_name(i), v) < 0) Py_CLEAR(d);
+        Py_XDECREF(v);
+    }
+    return d;
+}
+#endif
+
+static PyMethodDef methods[] = {
+    { "bind_errors", (PyCFunction)(void (*)(void))bind_errors, METH_VARARGS | METH_KEYWORDS, bind_errors_doc },
+#ifdef PROCESSION_FAULTS
+    { "fault_set", py_fault_set, METH_O, "fault_set(k): die at the k-th store to shared memory from now; 0: never." },
+    { "fault_passed", py_fault_passed, METH_NOARGS, "fault_passed(): stores since fault_set()." },
+    { "fault_branches", py_fault_branches, METH_NOARGS, "fault_branches(): how often each repair branch was taken, in all processes." },
+#endif
+    { NULL, NULL, 0, NULL },
+};
+
+static int exec_module(PyObject *module)
+{
+#ifdef PROCESSION_FAULTS
+    fault_init();
+#endif
+    if (PyModule_AddIntConstant(module, "LAYOUT", ARENA_LAYOUT) < 0) return -1;
+    if (procession_add_arena(module) < 0) return -1;
+    if (procession_add_sync && procession_add_sync(module) < 0) return -1;
+    if (procession_add_queue && procession_add_queue(module) < 0) return -1;
+    if (procession_add_frame && procession_add_frame(module) < 0) return -1;
+    if (procession_add_cells && procession_add_cells(module) < 0) return -1;
+    if (procession_add_channel && procession_add_channel(module) < 0) return -1;
+    return 0;
+}
+
+/* Slot numbers that 3.11's headers do not know; used only by interpreters that do. */
+#define SLOT_MULTIPLE_INTERPRETERS 3
+#define SLOT_GIL 4
+
+static PyModuleDef_Slot slots[4] = { { Py_mod_exec, exec_module }, { 0, NULL }, { 0, NULL }, { 0, NULL } };
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "procession_native._core", "The C core of procession: arena, locks, queues.", 0, methods, slots,
+    NULL, NULL, NULL,
+};
+
+#ifndef PROCESSION_MODULE_NAME
+#define PROCESSION_MODULE_NAME _core
+#endif
+#define JOIN(a, b) a##b
+#define INIT_NAME(name) JOIN(PyInit_, name)
+
+PyMODINIT_FUNC INIT_NAME(PROCESSION_MODULE_NAME)(void)
+{
+    int n = 1;
+    /* One arena and one set of types a process: sub-interpreters are refused (3.12+), and the GIL is relied on for
+     * the Python objects (not for shared memory), so a free-threaded build turns it on (3.13+). */
+    if (Py_Version >= 0x030c0000) slots[n++] = (PyModuleDef_Slot){ SLOT_MULTIPLE_INTERPRETERS, (void *)0 };
+    if (Py_Version >= 0x030d0000) slots[n++] = (PyModuleDef_Slot){ SLOT_GIL, (void *)0 };
+    return PyModuleDef_Init(&definition);
+}
