@@ -20,7 +20,6 @@ from ._errors import (
 )
 from ._lifecycle import (
     Finalize,
-    at_end,
     at_exit,
     exit_function,
     is_exiting,
@@ -30,7 +29,6 @@ from ._lifecycle import (
     run_finalizers,
     set_children_ender,
 )
-from ._lifecycle import arm as arm_exit
 from ._logging import (
     DEBUG,
     INFO,
@@ -82,8 +80,6 @@ __all__ = (
     "TimeoutError",
     "Transfer",
     "WorkerDiedError",
-    "arm_exit",
-    "at_end",
     "at_exit",
     "check_timeout",
     "current_transfer",

@@ -5,14 +5,13 @@ built.
 from __future__ import annotations
 
 import procession_core
-from procession_native import core
+import procession_native
 
-native = core
+native = getattr(procession_native, "core", None)
 
 if native is not None:
     native.bind_errors(
-        OwnerDiedError=procession_core.OwnerDiedError,
-        PeerDiedError=procession_core.PeerDiedError,
-        ForeignTreeError=procession_core.ForeignTreeError,
-        StaleHandleError=procession_core.StaleHandleError,
+        OwnerDied=procession_core.OwnerDiedError,
+        ForeignTree=procession_core.ForeignTreeError,
+        StaleHandle=procession_core.StaleHandleError,
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from ._native import native
 
-TYPE_CHECKING = False
-if TYPE_CHECKING or native is None:
-    from ._tracking_portable import track, tracked, untrack
+if native is not None:
+    track = native.names_add
+    untrack = native.names_discard
+    tracked = native.names_list
 else:
-    from ._tracking_native import track, tracked, untrack
+    from ._tracking_portable import track, tracked, untrack
 
 __all__ = ("track", "tracked", "untrack")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procession_synchronize._portable import (
+from procession_synchronize._api import (
     SEM_VALUE_MAX,
     Barrier,
     BoundedSemaphore,

@@ -1,9 +1,9 @@
 """The portable building block: a kernel semaphore that children of a start method can open.
 
 It stands on ``_multiprocessing.SemLock``, which CPython and PyPy ship.  A semaphore made for fork is
-unlinked before its constructor returns, so nothing can leak; for spawn and forkserver the name must stay until
-the children have opened it, and is unlinked by a finalizer.  After a SIGKILL of the whole tree such a name
-stays behind: the native variant has no names at all.
+unlinked before its constructor returns, so nothing can leak; for spawn and forkserver the name must stay
+until the children have opened it, and is unlinked by a finalizer.  A SIGKILL of the whole tree leaves such
+a name behind: the native variant has no names at all.
 """
 
 from __future__ import annotations

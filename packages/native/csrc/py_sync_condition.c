@@ -1,0 +1,198 @@
+/* py_sync_condition.c: the Python type of conditions. */
+#include "py_sync.h"
+
+#include <limits.h>
+
+PyTypeObject *sync_condition_type;
+
+static SyncObject *lock_of(SyncObject *self) { return (SyncObject *)self->lock; }
+
+static int check_owned(SyncObject *self, const char *what)
+{
+    if (sync_lock_mine(process_arena, lock_of(self)->at.lock)) return 0;
+    PyErr_Format(PyExc_AssertionError, "must acquire() condition before using %s()", what);
+    return -1;
+}
+
+static PyObject *wrap(PyTypeObject *type, aoff payload, PyObject *lock)
+{
+    SyncObject *self = (SyncObject *)sync_wrap(type, payload);
+    if (self) self->lock = Py_NewRef(lock);
+    return (PyObject *)self;
+}
+
+static PyObject *condition_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *known[] = { "lock", "ctx", NULL };
+    PyObject *lock = NULL, *ctx = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O:Condition", known, &lock, &ctx)) return NULL;
+    if (!PyObject_TypeCheck(lock, sync_lock_type) && !PyObject_TypeCheck(lock, sync_rlock_type))
+        return PyErr_Format(PyExc_TypeError, "a Condition needs a Lock or RLock of this library, or None; not %R", lock);
+    aoff payload = sync_condition_new(process_arena, ((SyncObject *)lock)->shared.offset);
+    return payload ? wrap(type, payload, lock) : sync_no_memory();
+}
+
+/* After open_handle(), which knows only the condition: its lock, as an object of the core's own type. */
+static int opened(PyObject *object)
+{
+    SyncObject *self = (SyncObject *)object;
+    struct arena *a = process_arena;
+    sync_opened(object);
+    aoff lock = SH_GET(&self->at.condition->lock);
+    arena_begin(a);
+    int r = ref_prepare(a, 1);
+    if (r == AR_OK) r = ref_adopt(a, lock);
+    arena_end(a);
+    if (r != AR_OK) {
+        core_raise(r, "the condition's lock");
+        return -1;
+    }
+    self->lock = shared_open(block_kind(a, lock), lock);
+    return self->lock ? 0 : -1;
+}
+
+static void condition_dealloc(PyObject *object)
+{
+    Py_CLEAR(((SyncObject *)object)->lock);
+    shared_dealloc(object);
+}
+
+/* _open((handle of the condition, lock object)) */
+static PyObject *condition_open(PyObject *type, PyObject *pair)
+{
+    PyObject *handle, *lock;
+    aoff payload;
+    if (!PyTuple_Check(pair)) return PyErr_Format(PyExc_ValueError, "a condition is opened by its handle and its lock");
+    if (!PyArg_ParseTuple(pair, "OO:_open", &handle, &lock)) return NULL;
+    if (!PyObject_TypeCheck(lock, sync_lock_type) && !PyObject_TypeCheck(lock, sync_rlock_type))
+        return PyErr_Format(PyExc_TypeError, "a Condition needs a Lock or RLock, not %R", lock);
+    if (sync_parse_handle(handle, KIND_CONDITION, &payload) < 0) return NULL;
+    struct sync_condition *c = arena_ptr(process_arena, payload);
+    if (c && SH_GET(&c->lock) == ((SyncObject *)lock)->shared.offset) return wrap((PyTypeObject *)type, payload, lock);
+    ref_close(process_arena, payload);
+    PyErr_SetString(PyExc_ValueError, "the handle's condition has another lock");
+    return NULL;
+}
+
+static PyObject *wait(PyObject *object, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    static const char *const known[] = { "timeout", NULL };
+    SyncObject *self = (SyncObject *)object, *lock = lock_of(self);
+    struct arena *a = process_arena;
+    struct cond_entry *entry;
+    PyObject *timeout = NULL;
+    uint64_t deadline = WAIT_FOREVER;
+    if ((n || names) && sync_arguments("wait", args, n, names, known, &timeout) < 0) return NULL;
+    if (timeout && core_deadline(timeout, &deadline) < 0) return NULL;
+    if (check_owned(self, "wait") < 0) return NULL;
+    if (sync_condition_enter(a, self->at.condition, &entry) != AR_OK) return sync_no_memory();
+    uint32_t levels = sync_lock_release_all(lock->at.lock, lock->shared.kind);
+    int r;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        r = sync_condition_sleep(a, entry, self->shared.offset, deadline);
+        Py_END_ALLOW_THREADS
+        if (r == AR_INTR && PyErr_CheckSignals() < 0) break;
+    } while (r == AR_INTR);
+    bool interrupted = r == AR_INTR;
+    bool notified = sync_condition_leave(entry);
+    int failed = sync_lock_reacquire(lock, levels, notified);
+    /* A notification that an exception keeps us from using is somebody else's. */
+    if (interrupted && notified) sync_condition_notify(a, self->at.condition, lock->at.lock, 1);
+    return failed < 0 ? NULL : PyBool_FromLong(notified);
+}
+
+static PyObject *notify_some(SyncObject *self, uint32_t n, const char *what)
+{
+    if (check_owned(self, what) < 0) return NULL;
+    sync_condition_notify(process_arena, self->at.condition, lock_of(self)->at.lock, n);
+    Py_RETURN_NONE;
+}
+
+static PyObject *notify(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    static const char *const known[] = { "n", NULL };
+    PyObject *given = NULL;
+    long count = 1;
+    if ((n || names) && sync_arguments("notify", args, n, names, known, &given) < 0) return NULL;
+    if (given) {
+        PyObject *index = PyNumber_Index(given);
+        int overflow = 0;
+        if (!index) return NULL;
+        count = PyLong_AsLongAndOverflow(index, &overflow);
+        Py_DECREF(index);
+        if (overflow) count = overflow < 0 ? 0 : INT_MAX;
+        else if (count == -1 && PyErr_Occurred()) return NULL;
+    }
+    return notify_some((SyncObject *)self, count < 0 ? 0 : count > INT_MAX ? INT_MAX : (uint32_t)count, "notify");
+}
+
+static PyObject *notify_all(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return notify_some((SyncObject *)self, UINT32_MAX, "notify_all");
+}
+
+static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    return sync_acquire_method((PyObject *)lock_of((SyncObject *)self), args, n, names);
+}
+
+static PyObject *release(PyObject *self, PyObject *unused)
+{
+    return sync_release_method((PyObject *)lock_of((SyncObject *)self), unused);
+}
+
+static PyObject *waiters(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(sync_condition_waiters(process_arena, ((SyncObject *)self)->at.condition));
+}
+
+static PyObject *get_lock(PyObject *self, void *unused)
+{
+    (void)unused;
+    return Py_NewRef((PyObject *)lock_of((SyncObject *)self));
+}
+
+static int enter(SyncObject *self) { return sync_lock_acquire_until(lock_of(self), WAIT_FOREVER); }
+static int leave(SyncObject *self) { return sync_lock_give_back(lock_of(self)); }
+
+static PyMethodDef methods[] = {
+    { "acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
+      "acquire($self, /, block=True, timeout=None)\n--\n\nAcquire the condition's lock." },
+    { "release", release, METH_NOARGS, "release($self, /)\n--\n\nRelease the condition's lock." },
+    { "wait", (PyCFunction)(void (*)(void))wait, METH_FASTCALL | METH_KEYWORDS,
+      "wait($self, /, timeout=None)\n--\n\n"
+      "Give the lock up (all levels of it), sleep until notified, and take it again.\n\n"
+      "Returns False if timeout seconds passed first.  Raises AssertionError if this thread does not hold the lock;\n"
+      "OwnerDiedError, holding the lock, if its owner died." },
+    { "notify", (PyCFunction)(void (*)(void))notify, METH_FASTCALL | METH_KEYWORDS,
+      "notify($self, /, n=1)\n--\n\nWake at most n of those who wait, in the order in which they came.\n\n"
+      "Raises AssertionError if this thread does not hold the lock." },
+    { "notify_all", notify_all, METH_NOARGS,
+      "notify_all($self, /)\n--\n\nWake all who wait.\n\nRaises AssertionError if this thread does not hold the lock." },
+    { "_waiters", waiters, METH_NOARGS, "_waiters($self, /)\n--\n\nHow many wait." },
+    { "_open", condition_open, METH_O | METH_CLASS,
+      "_open($type, pair, /)\n--\n\nThe condition that a handle names; pair is (handle, lock)." },
+    { NULL, NULL, 0, NULL }
+};
+static PyGetSetDef getset[] = {
+    { "_lock", get_lock, NULL, "The condition's lock.", NULL },
+    { NULL, NULL, NULL, NULL, NULL }
+};
+static PyType_Slot slots[] = {
+    { Py_tp_new, condition_new }, { Py_tp_dealloc, condition_dealloc }, { Py_tp_methods, methods }, { Py_tp_getset, getset },
+    { Py_tp_doc, "Condition(lock, *, ctx=None)\n--\n\nA condition variable in the arena." },
+    { 0, NULL }
+};
+static PyType_Spec spec = { "procession_native._core.Condition", sizeof(SyncObject), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots };
+
+int sync_setup_conditions(PyObject *module, PyObject *base)
+{
+    sync_condition_type = sync_add_type(module, &spec, base);
+    if (!sync_condition_type) return -1;
+    shared_register(KIND_CONDITION, sync_condition_type, opened);
+    return sync_add_with((PyObject *)sync_condition_type, enter, leave);
+}
