@@ -50,6 +50,7 @@ int names_add(struct arena *a, const char *name, uint32_t length)
     if (length > NAME_LIMIT) return AR_OVERFLOW;
     int r = AR_OK;
     arena_begin(a);
+    SH_SET(&slot_at(a, a->self_slot)->names_left, 0);
     sh64 *table = table_of(a);
     if (!table) {
         aoff at = take(a, NAME_BUCKETS * 8, KIND_NAME_TABLE);
@@ -139,18 +140,15 @@ static bool alone(struct arena *a)
         uint64_t word = SH_GET(&slot_at(a, i)->state);
         uint32_t state = (uint32_t)(word & 0xff);
         if (state != SLOT_LIVE && state != SLOT_STARTING) continue;
+        if (SH_PEEK(&slot_at(a, i)->names_left) == (word >> 16 & 0xffff)) continue;
         if (registry_alive(a, i, (uint32_t)(word >> 16 & 0xffff))) return false;
     }
     return true;
 }
 
-void names_leave(struct arena *a)
+/* Under the lock. */
+static void remove_all(struct arena *a, sh64 *table)
 {
-    sh64 *table = table_of(a);
-    if (!table) return;
-    bool any = false;
-    for (uint32_t i = 0; !any && i < NAME_BUCKETS; i++) any = SH_PEEK(&table[i]) != 0;
-    if (!any || !alone(a)) return;
     for (uint32_t i = 0; i < NAME_BUCKETS; i++) {
         for (aoff at; (at = SH_PEEK(&table[i])) != 0;) {
             struct name *n = arena_ptr(a, at);
@@ -165,4 +163,15 @@ void names_leave(struct arena *a)
             arena_commit(a);
         }
     }
+}
+
+void names_leave(struct arena *a)
+{
+    arena_begin(a);
+    SH_SET(&slot_at(a, a->self_slot)->names_left, a->self_generation & 0xffff);
+    sh64 *table = table_of(a);
+    bool any = false;
+    for (uint32_t i = 0; table && !any && i < NAME_BUCKETS; i++) any = SH_PEEK(&table[i]) != 0;
+    if (any && alone(a)) remove_all(a, table);
+    arena_end(a);
 }

@@ -10,10 +10,10 @@
  * Each of them has one reference, that of the word which names it.
  * VALIDITY: a name is tracked if and only if its bucket's list leads to it.  Everything happens under the arena lock.
  *
- * THE END.  Whoever leaves the registry in order looks, in the same hold of the arena lock in which its slot becomes
- * free, whether any other process of the tree is alive; if none is, it removes the segments and then the names, one by
- * one.  So of two that leave together exactly the second is the last, processes that were killed do not count, and a
- * death in the middle leaves names that nobody reads any more.
+ * THE END.  A process that ends in order notes that in its slot (names_left = its generation) and looks, in the same
+ * hold of the arena lock, whether any other process of the tree is alive and has not; if none is, it removes the segments
+ * and then the names, one by one.  So of two that end together exactly the second is the last, processes that were
+ * killed do not count, and a death in the middle leaves the rest to nobody, as the death of the whole tree does.
  */
 #ifndef PROCESSION_NAMES_H
 #define PROCESSION_NAMES_H
@@ -27,6 +27,6 @@ int  names_add(struct arena *a, const char *name, uint32_t length);        /* AR
 bool names_discard(struct arena *a, const char *name, uint32_t length);    /* true if it was there */
 /* All names, each ended by a NUL, in memory that the caller frees; NULL: no memory.  *size: bytes used. */
 char *names_copy(struct arena *a, size_t *size);
-void names_leave(struct arena *a);                                         /* under the arena lock, before our slot is given back */
+void names_leave(struct arena *a);                                         /* this process ends; adding a name takes it back */
 
 #endif

@@ -1,7 +1,6 @@
 /* registry.c: slots, liveness, forks.  Format and rules: registry.h. */
 #define _GNU_SOURCE
 #include "registry.h"
-#include "names.h"
 #include "refs.h"
 #include "word.h"
 
@@ -292,7 +291,6 @@ void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation)
 void registry_leave(struct arena *a)
 {
     arena_begin(a);
-    names_leave(a);
     give_back(a, a->self_slot, SH_PEEK(&slot_at(a, a->self_slot)->state));
     arena_end(a);
     struct flock l;

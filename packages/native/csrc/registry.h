@@ -11,6 +11,7 @@
  *   64   4  bell: a futex word for the process's bell thread (queue.h)
  *   72   8  name's length, 80.. 72 bytes of name (UTF-8)
  *   160  .. 8 previous generation's pid, 8 its exit status, 8 its time of death: told by OwnerDiedError
+ *   192  8 generation of the process that has ended its use of tracked names (names.h), 0: none
  *
  * LIVENESS, by two witnesses.  (1) Each process holds a POSIX record lock on byte `slot` of the lease file, a second
  * memfd that nobody else opens; the kernel drops it at death, before the parent can reap.  F_GETLK costs 0.7 µs.
@@ -33,7 +34,7 @@ enum slot_state { SLOT_FREE = 0, SLOT_STARTING = 1, SLOT_LIVE = 2, SLOT_DEAD = 3
 struct slot {
     sh64 state; sh64 pid; sh64 parent; sh64 registered_ns; sh64 ledger; sh64 waits_for; sh64 waits_since; sh64 exit_status;
     sh32 bell; sh32 bell_pad; sh64 name_length; sh64 name[9]; sh64 pad0;
-    sh64 last_pid; sh64 last_exit; sh64 last_death_ns; sh64 last_generation; sh64 pad1[8];
+    sh64 last_pid; sh64 last_exit; sh64 last_death_ns; sh64 last_generation; sh64 names_left; sh64 pad1[7];
 };
 _Static_assert(sizeof(struct slot) == 256, "slot");
 

@@ -20,6 +20,7 @@ from ._errors import (
 )
 from ._lifecycle import (
     Finalize,
+    at_end,
     at_exit,
     exit_function,
     is_exiting,
@@ -29,6 +30,7 @@ from ._lifecycle import (
     run_finalizers,
     set_children_ender,
 )
+from ._lifecycle import arm as arm_exit
 from ._logging import (
     DEBUG,
     INFO,
@@ -80,6 +82,8 @@ __all__ = (
     "TimeoutError",
     "Transfer",
     "WorkerDiedError",
+    "arm_exit",
+    "at_end",
     "at_exit",
     "check_timeout",
     "current_transfer",

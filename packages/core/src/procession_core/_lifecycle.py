@@ -205,6 +205,17 @@ def at_exit(callback: Callable[[], object], priority: int = 0) -> Finalize:
     return Finalize(None, callback, exitpriority=priority)
 
 
+_last: list[Callable[[], object]] = []
+
+
+def at_end(callback: Callable[[], object]) -> None:
+    """Call *callback* as the last act of ``exit_function()``, here and in all processes forked from this one.
+
+    For the layers of this library. It does not arm the exit: see ``arm()``.
+    """
+    _last.append(callback)
+
+
 def set_children_ender(ender: Callable[[], object]) -> None:
     """Register what terminates daemonic children and joins the others at exit."""
     global _children_ender
@@ -235,6 +246,11 @@ def exit_function() -> None:
         _children_ender()
     debug('running the remaining "atexit" finalizers')
     run_finalizers()
+    for callback in _last:
+        try:
+            callback()
+        except Exception:
+            _print_exception()
 
 
 def forget_inherited() -> None:

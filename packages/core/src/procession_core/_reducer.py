@@ -85,6 +85,7 @@ class Reducer:
         self._table: dict[type, _Reduce] = {}
         self._version: tuple[int, int, int] = (-1, -1, -1)
         self._registrations = 0
+        self._lazy: dict[tuple[str, str], _Reduce] = {}
         self._idle = _Idle()
 
     def register(self, type: type, reduce: _Reduce) -> None:
@@ -92,10 +93,22 @@ class Reducer:
         self.own[type] = reduce
         self._registrations += 1
 
+    def register_lazily(self, module: str, name: str, reduce: _Reduce) -> None:
+        """Register ``reduce`` for the type *name* of *module* as soon as that module is imported."""
+        self._lazy[module, name] = reduce
+
+    def _register_imported(self) -> None:
+        for module, name in list(self._lazy):
+            found = getattr(sys.modules.get(module), name, None)
+            if found is not None:  # None also while the module is being imported
+                self.register(found, self._lazy.pop((module, name)))
+
     def table(self) -> dict[type, _Reduce]:
         """Return the merged dispatch table: copyreg's, then the standard library's own picklers', then
         ours.
         """
+        if self._lazy:
+            self._register_imported()
         foreign = self._foreign()
         version = (len(copyreg.dispatch_table), self._registrations + len(self.own), len(foreign))
         if version != self._version:

@@ -49,7 +49,8 @@ class SynchronizedBase:
         if found is None:
             raise NotSupportedError(
                 f"{type(self._obj).__name__} objects should only be shared between processes through "
-                f"inheritance: {self._obj!r} does not stand in shared memory; make it with RawValue() or RawArray()"
+                f"inheritance: {self._obj!r} does not stand in shared memory; make it with "
+                "RawValue() or RawArray()"
             )
         return _rebuild, (*describe(self._obj, found, type(self).__name__), self._lock)
 

@@ -5,13 +5,14 @@ built.
 from __future__ import annotations
 
 import procession_core
-import procession_native
+from procession_native import core
 
-native = getattr(procession_native, "core", None)
+native = core
 
 if native is not None:
     native.bind_errors(
-        OwnerDied=procession_core.OwnerDiedError,
-        ForeignTree=procession_core.ForeignTreeError,
-        StaleHandle=procession_core.StaleHandleError,
+        OwnerDiedError=procession_core.OwnerDiedError,
+        PeerDiedError=procession_core.PeerDiedError,
+        ForeignTreeError=procession_core.ForeignTreeError,
+        StaleHandleError=procession_core.StaleHandleError,
     )

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from ._native import native
 
-if native is not None:
-    track = native.names_add
-    untrack = native.names_discard
-    tracked = native.names_list
-else:
+TYPE_CHECKING = False
+if TYPE_CHECKING or native is None:
     from ._tracking_portable import track, tracked, untrack
+else:
+    from ._tracking_native import track, tracked, untrack
 
 __all__ = ("track", "tracked", "untrack")

@@ -1,0 +1,335 @@
+"""Connection: messages over a descriptor."""
+
+from __future__ import annotations
+
+import os
+
+from procession_core import BufferTooShort, check_timeout, default_reducer, transfer_scope
+
+from . import _framing
+from ._async import receive_frame, send_frame
+from ._kinds import MARKED, PLAIN, TREE, UNIX, WIRE
+from ._names import wire_reducer
+from ._transfer import FrameTransfer, arriving
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pickle as _pickle
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, NoReturn, Self
+else:
+    try:
+        import _pickle
+    except ImportError:
+        import pickle as _pickle
+
+
+class Connection:
+    """One end of a pipe, or of a connection between a Listener and a Client.
+
+    *handle* is a file descriptor, which the connection owns from then on. Messages are kept whole; two
+    threads or processes that read (or write) the same end at the same time may garble them.
+
+    Raises ValueError for a negative descriptor and for neither *readable* nor *writable*.
+    """
+
+    def __init__(self, handle: int, readable: bool = True, writable: bool = True) -> None:
+        self._handle: int | None = None
+        number = handle.__index__()
+        if number < 0:
+            raise ValueError("invalid handle")
+        if not readable and not writable:
+            raise ValueError("at least one of `readable` and `writable` must be True")
+        self._handle = number
+        self._readable = readable
+        self._writable = writable
+        self._kind = -1
+        self._link = PLAIN
+        self._unpickler: Callable[..., Any] | None = None
+
+    def __del__(self) -> None:
+        if self._handle is not None:
+            self.close()
+
+    # ---- state -------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is closed."""
+        return self._handle is None
+
+    @property
+    def readable(self) -> bool:
+        """Whether messages can be received on this end."""
+        return self._readable
+
+    @property
+    def writable(self) -> bool:
+        """Whether messages can be sent on this end."""
+        return self._writable
+
+    def fileno(self) -> int:
+        """Return the descriptor. Raises OSError if the connection is closed."""
+        if self._handle is None:
+            self._refuse()
+        return self._handle
+
+    def close(self) -> None:
+        """Close the connection; the other end then reads EOFError. Closing twice does nothing."""
+        handle = self._handle
+        if handle is not None:
+            self._handle = None
+            self._close(handle)
+
+    def _close(self, handle: int) -> None:
+        os.close(handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _refuse(self) -> NoReturn:
+        if self._handle is None:
+            raise OSError("handle is closed")
+        raise OSError("connection is write-only" if self._writable else "connection is read-only")
+
+    def _kind_now(self) -> int:
+        # Asked of the kernel at the first use: a connection may be made on a number that is not open yet.
+        kind = self._kind
+        if kind < 0:
+            kind = self._kind = _framing.kind_of(self.fileno())
+        return kind
+
+    # ---- objects -----------------------------------------------------------------------------------------
+
+    def send(self, obj: object) -> None:
+        """Send *obj*, pickled. Blocks while the other end does not read and the buffers are full.
+
+        Raises OSError if the connection is closed or cannot be written (BrokenPipeError if the other end is
+        closed), and what pickling raises; then nothing has been sent.
+        """
+        handle = self._handle
+        if handle is None or not self._writable:
+            self._refuse()
+        kind = self._kind
+        if kind < 0:
+            kind = self._kind_now()
+        data, transfer = self._pickle(obj)
+        if transfer.fds:
+            _framing.send_fds(handle, kind, data, transfer.fds)
+        else:
+            self._send(handle, kind, data)
+
+    def _pickle(self, obj: object) -> tuple[bytes, FrameTransfer]:
+        link = self._link
+        wire = link >= WIRE
+        transfer = FrameTransfer(self._kind_now() >= UNIX and (link == TREE or link == MARKED), wire)
+        with transfer_scope(transfer):
+            return (wire_reducer if wire else default_reducer).dumps(obj), transfer
+
+    def recv(self) -> Any:
+        """Return the next object. Blocks until there is one.
+
+        Raises EOFError when the other end is closed and everything has been received, OSError if the
+        connection is closed or broke in the middle of a message, and what unpickling raises.
+        """
+        handle = self._handle
+        if handle is None or not self._readable:
+            self._refuse()
+        kind = self._kind
+        if kind < 0:
+            kind = self._kind_now()
+        link = self._link
+        if kind >= UNIX and (link == TREE or link == MARKED):
+            data, fds = _framing.recv_fds(handle, kind)
+            if fds is not None:
+                with arriving(fds):
+                    return self._loads(data)
+        else:
+            data = self._recv(handle, kind, -1)
+        if link <= TREE:
+            return _pickle.loads(data)
+        return self._loads(data)
+
+    def _loads(self, data: Any) -> Any:
+        if self._unpickler is not None:
+            return self._unpickler(data)
+        if self._link >= WIRE:
+            return wire_reducer.loads(data)
+        return _pickle.loads(data)
+
+    # ---- bytes -------------------------------------------------------------------------------------------
+
+    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
+        """Send *size* bytes of the bytes-like *buf* from *offset* on (all that follow by default) as one
+        message.
+
+        Blocks as ``send()`` does. Raises OSError as ``send()``, ValueError for a range outside of *buf*,
+        TypeError for what is not bytes-like.
+        """
+        handle = self._handle
+        if handle is None or not self._writable:
+            self._refuse()
+        kind = self._kind
+        if kind < 0:
+            kind = self._kind_now()
+        if offset or size is not None or type(buf) is not bytes:
+            buf = _slice(buf, offset, size)
+        self._send(handle, kind, buf)
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        """Return the next message as bytes. Blocks until there is one.
+
+        A message longer than *maxlength* bytes raises OSError, and nothing more can be received then. Raises
+        as ``recv()`` otherwise, ValueError for a negative *maxlength*.
+        """
+        handle = self._handle
+        if handle is None or not self._readable:
+            self._refuse()
+        kind = self._kind
+        if kind < 0:
+            kind = self._kind_now()
+        if maxlength is None:
+            maxlength = -1
+        elif maxlength < 0:
+            raise ValueError("negative maxlength")
+        data = self._recv(handle, kind, maxlength)
+        if data is None:
+            self._spoil()
+            raise OSError("bad message length")
+        return data
+
+    def _spoil(self) -> None:
+        # The rest of the message is still in the stream, so no later message could be found.
+        if self._writable:
+            self._readable = False
+        else:
+            self.close()
+
+    def recv_bytes_into(self, buf: Any, offset: int = 0) -> int:
+        """Receive the next message into the writable bytes-like *buf* from byte *offset* on; return its
+        length.
+
+        Blocks until there is one. Raises BufferTooShort, whose ``args[0]`` is the message, if it does not
+        fit; ValueError for an offset outside of *buf*; otherwise as ``recv()``.
+        """
+        handle = self._handle
+        if handle is None or not self._readable:
+            self._refuse()
+        kind = self._kind
+        if kind < 0:
+            kind = self._kind_now()
+        with memoryview(buf) as view, view.cast("B") as flat:
+            if offset < 0:
+                raise ValueError("negative offset")
+            if offset > len(flat):
+                raise ValueError("offset too large")
+            with flat[offset:] as room:
+                got = self._recv_into(handle, kind, room)
+        if type(got) is not int:
+            raise BufferTooShort(got)
+        return got
+
+    # ---- waiting -----------------------------------------------------------------------------------------
+
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Say whether something can be received, waiting at most *timeout* seconds (None for ever).
+
+        True also at the end of the stream. Raises OSError if the connection is closed.
+        """
+        handle = self._handle
+        if handle is None or not self._readable:
+            self._refuse()
+        return self._poll(handle, timeout if timeout is None else check_timeout(timeout))
+
+    # ---- without blocking an event loop ------------------------------------------------------------------
+
+    async def async_recv(self) -> Any:
+        """Return the next object as ``recv()`` does, without blocking the running asyncio loop.
+
+        One task at a time may receive. A task that is cancelled between two messages has taken nothing; one
+        that is cancelled in the middle of a message leaves the connection closed. Raises as ``recv()``.
+        """
+        if self._handle is None or not self._readable:
+            self._refuse()
+        data, fds = await receive_frame(self)
+        if fds is None:
+            return self._loads(data)
+        with arriving(fds):
+            return self._loads(data)
+
+    async def async_send(self, obj: object) -> None:
+        """Send *obj* as ``send()`` does, without blocking the running asyncio loop.
+
+        One task at a time may send. A task that is cancelled in the middle of a message leaves the connection
+        closed. Raises as ``send()``.
+        """
+        if self._handle is None or not self._writable:
+            self._refuse()
+        data, transfer = self._pickle(obj)
+        await send_frame(self, data, transfer.fds)
+
+    # ---- what TLS does differently -----------------------------------------------------------------------
+
+    _encrypted = False
+
+    async def _wait_message(self) -> None:
+        """Wait until a whole message has been decrypted, or the stream has ended."""
+
+    async def _send_slowly(self, view: memoryview) -> None:
+        """Encrypt and write a message."""
+
+    def _send(self, handle: int, kind: int, data: Any) -> None:
+        _framing.send(handle, kind, data)
+
+    def _recv(self, handle: int, kind: int, limit: int) -> bytes | None:
+        return _framing.recv(handle, kind, limit)
+
+    def _recv_into(self, handle: int, kind: int, room: memoryview) -> int | bytes:
+        return _framing.recv_into(handle, kind, room)
+
+    def _poll(self, handle: int, timeout: float | None) -> bool:
+        return _framing.poll(handle, timeout)
+
+
+def _slice(buf: Any, offset: int, size: int | None) -> memoryview:
+    view = memoryview(buf)
+    if not view.c_contiguous:
+        view = memoryview(bytes(view))
+    if view.format != "B" or view.ndim != 1:
+        view = view.cast("B")
+    length = len(view)
+    if offset < 0:
+        raise ValueError("offset is negative")
+    if length < offset:
+        raise ValueError("buffer length < offset")
+    if size is None:
+        size = length - offset
+    elif size < 0:
+        raise ValueError("size is negative")
+    elif offset + size > length:
+        raise ValueError("buffer length < offset + size")
+    return view[offset : offset + size]
+
+
+def make(
+    handle: int,
+    kind: int,
+    link: int,
+    readable: bool = True,
+    writable: bool = True,
+    unpickler: Callable[..., Any] | None = None,
+) -> Connection:
+    """Return a connection on *handle*, of which everything is known."""
+    connection = Connection(handle, readable, writable)
+    connection._kind = kind
+    connection._link = link
+    connection._unpickler = unpickler
+    return connection
+
+

@@ -1,0 +1,92 @@
+"""Descriptors to other processes: one call each way over a Unix socket."""
+
+from __future__ import annotations
+
+import sys
+
+from ._kinds import PACKET
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ._connection import Connection
+
+HAVE_SEND_HANDLE = sys.platform != "win32"
+_ACKNOWLEDGE = sys.platform == "darwin"
+"""There a descriptor in flight is lost when its sender closes its own too early."""
+
+
+def sendfds(sock: Any, fds: Sequence[int]) -> None:
+    """Send *fds* over the Unix socket *sock*. Blocks while its buffer is full. Raises OSError."""
+    import socket
+    from array import array
+
+    sock.sendmsg([bytes([len(fds) % 256])], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
+    if _ACKNOWLEDGE and sock.recv(1) != b"A":
+        raise RuntimeError("did not receive acknowledgement of fd")
+
+
+def recvfds(sock: Any, size: int) -> list[int]:
+    """Receive *size* descriptors from the Unix socket *sock*. Blocks until they come.
+
+    Raises EOFError at the end of the stream, RuntimeError if the bytes came without that many descriptors.
+    """
+    import os
+    import socket
+    from array import array
+
+    message, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(size * 4), getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    fds = array("i")
+    for level, type_, raw in ancillary:
+        if level == socket.SOL_SOCKET and type_ == socket.SCM_RIGHTS:
+            fds.frombytes(raw[: len(raw) - len(raw) % 4])
+    if not message and not fds:
+        raise EOFError
+    try:
+        if _ACKNOWLEDGE:
+            sock.send(b"A")
+        if len(fds) != size or message[0] != size % 256:
+            raise RuntimeError(f"received {len(fds)} descriptors where {size} were expected")
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+    return list(fds)
+
+
+class _Borrowed:
+    """Context manager: a socket object on a connection's descriptor, which stays the connection's."""
+
+    def __init__(self, connection: Connection) -> None:
+        import socket
+
+        kind = connection._kind_now()
+        type_ = socket.SOCK_SEQPACKET if kind == PACKET else socket.SOCK_STREAM
+        self._sock = socket.socket(socket.AF_UNIX, type_, 0, connection.fileno())
+
+    def __enter__(self) -> Any:
+        return self._sock
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.detach()
+
+
+def send_handle(conn: Connection, handle: int, destination_pid: int | None) -> None:
+    """Send the descriptor *handle* over *conn*, a connection over a Unix socket. Blocks while its buffer is
+    full.
+
+    *destination_pid* matters on Windows only. Raises OSError if it cannot carry descriptors.
+    """
+    with _Borrowed(conn) as sock:
+        sendfds(sock, [handle])
+
+
+def recv_handle(conn: Connection) -> int:
+    """Return the descriptor that ``send_handle()`` sent over *conn*. Blocks until it comes.
+
+    Raises RuntimeError if something else came, EOFError at the end of the stream.
+    """
+    with _Borrowed(conn) as sock:
+        return recvfds(sock, 1)[0]

@@ -1,0 +1,54 @@
+"""Frames on a descriptor: picks the C core's functions or their portable siblings.
+
+Both offer the same functions; docs/internals/wire-format.md gives the layout of a frame.
+
+- ``kind_of(fd)``: one of the kinds in ``_kinds``.
+- ``send(fd, kind, data)``: write one frame; *data* is bytes-like and contiguous.
+- ``send_fds(fd, kind, data, fds)``: the same with descriptors beside its first byte.
+- ``recv(fd, kind, limit)``: the next message as bytes; None if it is longer than *limit* (-1 for no limit).
+- ``recv_fds(fd, kind)``: the next message, and the list of descriptors that came with it or None.
+- ``recv_into(fd, kind, buffer)``: the length of the next message, read into *buffer*; the message itself
+  where it does not fit.
+- ``poll(fd, timeout)``: whether something can be read within *timeout* seconds (None for ever).
+- ``wait(fds, timeout)``: the positions in *fds* of those that can be read.
+
+Receiving raises EOFError at the end of the stream between two messages and OSError inside one.
+"""
+
+from __future__ import annotations
+
+from . import _framing_portable
+from ._variant import core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    kind_of: Callable[[int], int]
+    send: Callable[[int, int, Any], None]
+    send_fds: Callable[[int, int, Any, Sequence[int]], None]
+    recv: Callable[[int, int, int], bytes | None]
+    recv_fds: Callable[[int, int], tuple[bytes, list[int] | None]]
+    recv_into: Callable[[int, int, Any], int | bytes]
+    poll: Callable[[int, float | None], bool]
+    wait: Callable[[Sequence[int], float | None], list[int]]
+
+if core is not None:
+    kind_of = core.frame_kind
+    send = core.frame_send
+    send_fds = core.frame_send_fds
+    recv = core.frame_recv
+    recv_fds = core.frame_recv_fds
+    recv_into = core.frame_recv_into
+    poll = core.frame_poll
+    wait = core.frame_wait
+else:
+    kind_of = _framing_portable.kind_of
+    send = _framing_portable.send
+    send_fds = _framing_portable.send_fds
+    recv = _framing_portable.recv
+    recv_fds = _framing_portable.recv_fds
+    recv_into = _framing_portable.recv_into
+    poll = _framing_portable.poll
+    wait = _framing_portable.wait

@@ -1,0 +1,178 @@
+"""The handshake: each side proves that it knows the key. docs/internals/handshake.md.
+
+The protocol is written once, as generators that do no input and output: they yield bytes to send a message
+and None to receive one. A blocking connection and the listener's loop over many half-open ones drive them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from procession_core import AuthenticationError, runtime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any
+
+    Handshake = Generator[bytes | None, bytes, bool]
+    """Returns whether the other side has said that it runs this library."""
+
+CHALLENGE = b"#CHALLENGE#"
+WELCOME = b"#WELCOME#"
+FAILURE = b"#FAILURE#"
+MESSAGE_LIMIT = 256
+"""No message before the end of the handshake is longer."""
+MARK = b"procession/oob-1"
+"""The end of the nonces of this library; for CPython 16 bytes as random as the others."""
+_NONCE_BYTES = 40
+_LEGACY_NONCE_BYTES = 20
+_LEGACY_DIGEST_BYTES = 16
+_DIGEST = "sha256"
+_DIGESTS = frozenset(("md5", "sha256", "sha384", "sha3_256", "sha3_384"))
+
+
+def check_key(authkey: Any) -> bytes:
+    """Return *authkey* as bytes; an ASCII string, as in programs for Python 2, is encoded.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(authkey, (bytes, bytearray)):
+        return bytes(authkey)
+    if isinstance(authkey, str) and authkey.isascii():
+        return authkey.encode("ascii")
+    raise TypeError(f"authkey should be a byte string, not {authkey!r:.40}")
+
+
+def key_for(authkey: Any, authenticate: bool | None) -> bytes | None:
+    """Return the key that these arguments ask for, or None for no authentication."""
+    if authkey is not None:
+        return check_key(authkey)
+    return bytes(runtime.authkey) if authenticate else None
+
+
+def _split(message: bytes) -> tuple[str, bytes]:
+    # "{sha256}rest" names a digest; a message of an old peer names none.
+    if message.startswith(b"{") and b"}" in message[:20]:
+        name, _, rest = message[1:].partition(b"}")
+        digest = name.decode("ascii", "replace")
+        if digest in _DIGESTS:
+            return digest, rest
+        raise AuthenticationError(
+            f"unsupported digest: {digest!r}; allowed are {', '.join(sorted(_DIGESTS))}"
+        )
+    return "", message
+
+
+def _authentication_code(authkey: bytes, message: bytes, digest: str) -> bytes:
+    from hmac import digest as code
+
+    try:
+        return code(authkey, message, digest)
+    except ValueError as error:
+        raise AuthenticationError(f"digest {digest} is not available in this Python's hashlib: {error}") from error
+
+
+def create_response(authkey: bytes, message: bytes) -> bytes:
+    """Return the answer to the challenge *message* in the digest that it asks for, as the peer's age
+    needs."""
+    # Tested first: twenty random bytes may look like anything.
+    digest, rest = ("", message) if len(message) == _LEGACY_NONCE_BYTES else _split(message)
+    if digest:
+        if len(rest) < _LEGACY_NONCE_BYTES:
+            raise AuthenticationError(f"challenge of {len(rest)} random bytes is too short")
+        return b"{%s}" % digest.encode() + _authentication_code(authkey, message, digest)
+    if len(message) != _LEGACY_NONCE_BYTES:
+        raise AuthenticationError(f"challenge of {len(message)} bytes is neither an old nor a new one")
+    return _authentication_code(authkey, message, "md5")
+
+
+def verify_challenge(authkey: bytes, message: bytes, response: bytes) -> None:
+    """Raise AuthenticationError unless *response* answers the challenge *message*."""
+    from hmac import compare_digest
+
+    digest, code = ("md5", response) if len(response) == _LEGACY_DIGEST_BYTES else _split(response)
+    if not digest:
+        raise AuthenticationError("digest received was wrong")
+    if not compare_digest(code, _authentication_code(authkey, message, digest)):
+        raise AuthenticationError("digest received was wrong")
+
+
+def deliver(authkey: bytes, marked: bool = False) -> Handshake:
+    """Let the other side prove that it knows *authkey*."""
+    nonce = os.urandom(_NONCE_BYTES - len(MARK)) + MARK if marked else os.urandom(_NONCE_BYTES)
+    message = b"{%s}" % _DIGEST.encode() + nonce
+    yield CHALLENGE + message
+    response = yield None
+    try:
+        verify_challenge(authkey, message, response)
+    except AuthenticationError:
+        yield FAILURE
+        raise
+    yield WELCOME
+    return False
+
+
+def answer(authkey: bytes) -> Handshake:
+    """Prove to the other side that this one knows *authkey*."""
+    message = yield None
+    if not message.startswith(CHALLENGE):
+        raise AuthenticationError(f"protocol error, expected a challenge, got {message!r}")
+    message = message[len(CHALLENGE) :]
+    yield create_response(authkey, message)
+    verdict = yield None
+    if verdict != WELCOME:
+        raise AuthenticationError("digest sent was rejected")
+    return message.endswith(MARK)
+
+
+def accepting(authkey: bytes) -> Handshake:
+    """The listener's side of the handshake."""
+    yield from deliver(authkey, marked=True)
+    return (yield from answer(authkey))
+
+
+def connecting(authkey: bytes) -> Handshake:
+    """The client's side of the handshake."""
+    marked = yield from answer(authkey)
+    yield from deliver(authkey, marked=True)
+    return marked
+
+
+def drive(connection: Any, handshake: Handshake) -> bool:
+    """Run *handshake* on a connection, blocking. Raises AuthenticationError, EOFError, OSError."""
+    try:
+        step = next(handshake)
+        while True:
+            if step is None:
+                step = handshake.send(connection.recv_bytes(MESSAGE_LIMIT))
+            else:
+                connection.send_bytes(step)
+                step = next(handshake)
+    except StopIteration as stop:
+        return bool(stop.value)
+
+
+def _bytes_key(authkey: Any) -> bytes:
+    try:
+        return check_key(authkey)
+    except TypeError:
+        raise ValueError(f"Authkey must be bytes, not {type(authkey)}") from None
+
+
+def deliver_challenge(connection: Any, authkey: bytes) -> None:
+    """Send a random message over *connection* and wait for the other side's proof that it knows *authkey*.
+
+    Blocks until it has come. Raises AuthenticationError if it is wrong, ValueError for a key that is not
+    bytes, EOFError and OSError as the connection does.
+    """
+    drive(connection, deliver(_bytes_key(authkey)))
+
+
+def answer_challenge(connection: Any, authkey: bytes) -> None:
+    """Wait for a challenge on *connection* and answer it with *authkey*.
+
+    Blocks until the other side has judged. Raises AuthenticationError if it rejects the answer, ValueError
+    for a key that is not bytes, EOFError and OSError as the connection does.
+    """
+    drive(connection, answer(_bytes_key(authkey)))

@@ -1,0 +1,370 @@
+"""Listener: waits for clients, and lets none of them hold up the others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import allocate_lock
+from collections import deque
+from time import monotonic
+
+from procession_core import Finalize, check_timeout, debug
+
+from . import _framing
+from ._address import address_type, arbitrary_address, check_family, default_family, reachable
+from ._connection import Connection, make
+from ._handshake import accepting, key_for
+from ._kinds import MARKED, STREAM, UNIX, WIRE
+from ._pending import Pending
+from ._tls import TLSConnection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Self
+
+_HANDSHAKE_SECONDS = 20.0
+_MOST_PENDING = 4096
+
+
+class Listener:
+    """A bound socket that waits for clients.
+
+    *address* is ``(host, port)``, a path, or None for an arbitrary one of *family* (``'AF_INET'``,
+    ``'AF_INET6'``, ``'AF_UNIX'``; None for the one of *address*, or this platform's fastest). *backlog* is the
+    number of clients that may wait for ``accept()``. With *authkey* (bytes), or with *authenticate* and the
+    key of this process, both sides prove that they know it before anything is unpickled.
+
+    *ssl* is an ``ssl.SSLContext`` for TLS over TCP; *unpickler* what turns received bytes into objects (see
+    ``allow()``); *handshake_timeout* the seconds that a client has to authenticate itself.
+
+    Raises OSError if the address cannot be bound, ValueError for a family this platform does not have, TypeError
+    for an address or key that is none.
+    """
+
+    def __init__(
+        self,
+        address: Any = None,
+        family: str | None = None,
+        backlog: int = 1,
+        authkey: Any = None,
+        *old_authkey: Any,
+        authenticate: bool | None = None,
+        ssl: ssl.SSLContext | None = None,
+        unpickler: Callable[..., Any] | None = None,
+        handshake_timeout: float | None = _HANDSHAKE_SECONDS,
+    ) -> None:
+        # Until 2012 the fourth argument was `authenticate` and the fifth the key.
+        if isinstance(authkey, bool) or old_authkey:
+            if len(old_authkey) > 1:
+                raise TypeError("Listener takes at most an address, a family, a backlog and a key")
+            authenticate, authkey = bool(authkey), (old_authkey[0] if old_authkey else None)
+        self._key = key_for(authkey, authenticate)
+        if family is None:
+            family = address_type(address) if address is not None else default_family
+        check_family(family)
+        if ssl is not None and family == "AF_UNIX":
+            raise ValueError("ssl is for TCP; a Unix socket is protected by its directory and by authkey")
+        self._begin(family, ssl, unpickler, check_timeout(handshake_timeout))
+        self._bind(address if address is not None else arbitrary_address(family), backlog, address is None)
+
+    def _begin(
+        self,
+        family: str,
+        ssl: ssl.SSLContext | None,
+        unpickler: Callable[..., Any] | None,
+        timeout: float | None,
+    ) -> None:
+        self._family = family
+        self._ssl = ssl
+        self._unpickler = unpickler
+        self._timeout = timeout
+        self._kind = UNIX if family == "AF_UNIX" else STREAM
+        self._last_accepted: Any = None
+        self._lock = allocate_lock()
+        self._pid = os.getpid()
+        self._pending: dict[int, Pending] = {}
+        self._done: deque[Pending] = deque()
+        self._left = 0.0
+        self._socket: Any = None
+        self._unlink: Finalize | None = None
+
+    @classmethod
+    def _adopt(
+        cls, fd: int, address: Any, family: str, key: bytes | None, ssl: Any, unpickler: Any, timeout: float | None
+    ) -> Listener:
+        # A listener that another process has bound.
+        import socket
+
+        listener = cls.__new__(cls)
+        listener._key = key
+        listener._begin(family, ssl, unpickler, timeout)
+        listener._socket = socket.socket(getattr(socket, family), socket.SOCK_STREAM, 0, fd)
+        listener._socket.setblocking(False)
+        listener._address = address
+        return listener
+
+    def _bind(self, address: Any, backlog: int, private: bool) -> None:
+        import socket
+
+        family = getattr(socket, self._family)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if self._kind == STREAM and os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._kind == UNIX:
+                if isinstance(address, os.PathLike):
+                    address = os.fspath(address)
+                with reachable(address) as short:
+                    sock.bind(short)
+                    if private:
+                        os.chmod(short, 0o600)
+                self._address = address
+            else:
+                sock.bind(address)
+                self._address = sock.getsockname()
+            sock.listen(backlog)
+            # Between the poll and the accept another process may have taken the client.
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+        self._socket = sock
+        if self._kind == UNIX and address[:1] not in ("\0", b"\0"):
+            # The socket must not keep the path of another listener alive, so only its maker removes it.
+            self._unlink = Finalize(self, _unlink, (address,), exitpriority=0)
+
+    def __del__(self) -> None:
+        if getattr(self, "_socket", None) is not None:
+            self.close()
+
+    @property
+    def address(self) -> Any:
+        """The address that clients connect to."""
+        return self._address
+
+    @property
+    def last_accepted(self) -> Any:
+        """The address of the last accepted client, or None before the first."""
+        return self._last_accepted
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, ready when a client knocks. Raises OSError if closed."""
+        if self._socket is None:
+            raise OSError("listener is closed")
+        return int(self._socket.fileno())
+
+    def close(self) -> None:
+        """Close the socket and drop the clients that have not been accepted. Closing twice does nothing."""
+        sock = self._socket
+        if sock is None:
+            return
+        self._socket = None
+        sock.close()
+        unlink = self._unlink
+        self._unlink = None
+        if self._pid == os.getpid():
+            if unlink is not None:
+                unlink()
+        for pending in (*self._pending.values(), *self._done):
+            pending.close()
+        self._pending.clear()
+        self._done.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- accepting ---------------------------------------------------------------------------------------
+
+    def accept(self) -> Connection:
+        """Wait for a client and return a connection to it. Blocks until one has come and authenticated itself.
+
+        Clients that are slow, silent or gone hold up nobody; they are dropped after the handshake timeout.
+
+        Raises OSError if the listener is closed, AuthenticationError if a client gave a wrong answer.
+        """
+        if self._socket is None:
+            raise OSError("listener is closed")
+        self._after_fork()
+        with self._lock:
+            self._resume()
+            try:
+                while True:
+                    connection = self._step(None)
+                    if connection is not None:
+                        return connection
+            finally:
+                self._left = monotonic()
+
+    async def async_accept(self) -> Connection:
+        """Wait for a client as ``accept()`` does, without blocking the running asyncio loop.
+
+        Raises as ``accept()``. One task at a time may wait on a listener.
+        """
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
+        if self._socket is None:
+            raise OSError("listener is closed")
+        self._after_fork()
+        self._resume()
+        try:
+            while True:
+                connection = self._step(0.0)
+                if connection is not None:
+                    return connection
+                await self._turn(loop)
+        finally:
+            self._left = monotonic()
+
+    async def _turn(self, loop: Any) -> None:
+        ready = loop.create_future()
+
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        reading, writing = [self.fileno()], []
+        deadline = None
+        for fd, pending in self._pending.items():
+            (writing if pending.writes else reading).append(fd)
+            if pending.deadline is not None and (deadline is None or pending.deadline < deadline):
+                deadline = pending.deadline
+        for fd in reading:
+            loop.add_reader(fd, wake)
+        for fd in writing:
+            loop.add_writer(fd, wake)
+        timer = None if deadline is None else loop.call_later(max(0.0, deadline - monotonic()), wake)
+        try:
+            await ready
+        finally:
+            if timer is not None:
+                timer.cancel()
+            for fd in reading:
+                loop.remove_reader(fd)
+            for fd in writing:
+                loop.remove_writer(fd)
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            # The parent goes on with the half-open clients; their copies here only hold them open.
+            self._pid = os.getpid()
+            self._lock = allocate_lock()
+            for pending in (*self._pending.values(), *self._done):
+                pending.close()
+            self._pending.clear()
+            self._done.clear()
+
+    def _resume(self) -> None:
+        # A client is not to blame for the time in which nobody called accept().
+        if self._left and self._pending:
+            away = monotonic() - self._left
+            for pending in self._pending.values():
+                if pending.deadline is not None:
+                    pending.deadline += away
+
+    def _step(self, timeout: float | None) -> Connection | None:
+        """Let everybody go on who can, waiting for the first one; return a client that is through."""
+        if self._done:
+            return self._finish(self._done.popleft())
+        pending = self._pending
+        if not pending:
+            if not _framing.poll(self.fileno(), timeout):
+                return None
+            client = self._take()
+            if client is None:
+                return None
+            if client.advance():
+                return self._finish(client)
+            self._keep(client)
+            return None
+        now = monotonic()
+        deadlines = [client.deadline for client in pending.values() if client.deadline is not None]
+        if timeout is None and deadlines:
+            timeout = max(0.0, min(deadlines) - now)
+        for fd in self._ready(timeout):
+            if fd < 0:
+                client = self._take()
+                if client is not None:
+                    self._advance(client, new=True)
+            elif fd in pending:
+                self._advance(pending[fd], new=False)
+        now = monotonic()
+        for fd, client in list(pending.items()):
+            if client.deadline is not None and client.deadline <= now:
+                debug("listener %r drops a client that has not authenticated itself in time", self._address)
+                del pending[fd]
+                client.close()
+        return self._finish(self._done.popleft()) if self._done else None
+
+    def _ready(self, timeout: float | None) -> list[int]:
+        import select
+
+        poller = select.poll()
+        own = self.fileno()
+        poller.register(own, select.POLLIN)
+        for fd, client in self._pending.items():
+            poller.register(fd, select.POLLOUT if client.writes else select.POLLIN)
+        milliseconds = None if timeout is None else min(timeout * 1000 + 1, 2**31 - 1) if timeout else 0
+        return [-1 if fd == own else fd for fd, _ in poller.poll(milliseconds)]
+
+    def _take(self) -> Pending | None:
+        if self._socket is None:
+            raise OSError("listener is closed")
+        try:
+            sock, peer = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        if not sys.platform.startswith("linux"):  # there the new socket does not inherit it
+            sock.setblocking(True)
+        deadline = None if self._timeout is None else monotonic() + self._timeout
+        handshake = None if self._key is None else accepting(self._key)
+        return Pending(sock, peer, self._kind, handshake, deadline, self._ssl)
+
+    def _keep(self, client: Pending) -> None:
+        if len(self._pending) >= _MOST_PENDING:
+            # Honest clients are through in milliseconds, so the oldest one is the least honest.
+            oldest = next(iter(self._pending))
+            self._pending.pop(oldest).close()
+        self._pending[client.fd] = client
+
+    def _advance(self, client: Pending, new: bool) -> None:
+        fd = client.fd
+        try:
+            through = client.advance()
+        except BaseException:
+            self._pending.pop(fd, None)
+            raise
+        if through is None:
+            self._pending.pop(fd, None)
+        elif through:
+            self._pending.pop(fd, None)
+            self._done.append(client)
+        elif new:
+            self._keep(client)
+
+    def _finish(self, client: Pending) -> Connection | None:
+        if client.failed:
+            return None
+        self._last_accepted = client.peer
+        link = MARKED if client.marked else WIRE
+        if client.tls is not None:
+            return TLSConnection(client.tls, link, self._unpickler)
+        return make(client.detach(), self._kind, link, unpickler=self._unpickler)
+
+
+def _unlink(address: Any) -> None:
+    with reachable(address) as short:
+        try:
+            os.unlink(short)
+        except FileNotFoundError:
+            pass
+
+

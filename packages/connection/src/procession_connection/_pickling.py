@@ -1,0 +1,95 @@
+"""How connections, listeners and sockets are pickled: a token for the descriptor, and what goes with it."""
+
+from __future__ import annotations
+
+from procession_core import current_transfer, default_reducer, runtime
+
+from ._connection import Connection, make
+from ._kinds import MARKED, PLAIN, TREE, WIRE
+from ._listener import Listener
+from ._names import wire_reducer
+from ._sharer import token_for
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def _leaves_the_tree() -> bool:
+    transfer = current_transfer()
+    return bool(getattr(transfer, "wire", False))
+
+
+def reduce_connection(connection: Connection) -> tuple[Any, ...]:
+    """Reduce a connection. Raises OSError if it is closed, TypeError for a restricted one that leaves the
+    tree."""
+    fd = connection.fileno()
+    readable, writable = connection.readable, connection.writable
+    if _leaves_the_tree():
+        if connection._unpickler is not None:
+            raise TypeError("a connection with a restricted unpickler cannot leave the process tree")
+        return rebuild_connection, (token_for(fd), readable, writable)
+    link, unpickler = connection._link, connection._unpickler
+    return rebuild_own, (token_for(fd), readable, writable, connection._kind, link, unpickler)
+
+
+def rebuild_connection(token: Any, readable: bool = True, writable: bool = True) -> Connection:
+    """Make a connection of a received token."""
+    return Connection(token.detach(), readable, writable)
+
+
+def rebuild_own(
+    token: Any, readable: bool, writable: bool, kind: int, link: int, unpickler: Any
+) -> Connection:
+    """Make a connection of a token that came from this process tree."""
+    if link not in (PLAIN, TREE, WIRE, MARKED):
+        raise ValueError(f"unknown link {link!r} in a pickled connection")
+    return make(token.detach(), kind, link, readable, writable, unpickler)
+
+
+def reduce_listener(listener: Listener) -> tuple[Any, ...]:
+    """Reduce a listener. Raises OSError if it is closed, TypeError where its key would leave the tree."""
+    key = listener._key
+    own_key = key is not None and key == bytes(runtime.authkey)
+    if key is not None and not own_key and (current_transfer() is None or _leaves_the_tree()):
+        raise TypeError("a Listener with a key of its own can only be sent within its process tree")
+    arguments = (
+        token_for(listener.fileno()),
+        listener.address,
+        listener._family,
+        own_key,
+        None if own_key else key,
+        listener._ssl,
+        listener._unpickler,
+        listener._timeout,
+    )
+    return rebuild_listener, arguments
+
+
+def rebuild_listener(
+    token: Any, address: Any, family: str, own_key: bool, key: bytes | None, ssl: Any, unpickler: Any, timeout: Any
+) -> Listener:
+    """Make a listener of a received token. The path of its socket stays with the process that made it."""
+    return Listener._adopt(
+        token.detach(), address, family, bytes(runtime.authkey) if own_key else key, ssl, unpickler, timeout
+    )
+
+
+def reduce_socket(sock: Any) -> tuple[Any, ...]:
+    """Reduce a ``socket.socket``. Raises OSError if it is closed."""
+    return rebuild_socket, (token_for(sock.fileno()), int(sock.family), int(sock.type), sock.proto)
+
+
+def rebuild_socket(token: Any, family: int, type: int, proto: int) -> Any:
+    """Make a socket of a received token."""
+    import socket
+
+    return socket.socket(family, type, proto, fileno=token.detach())
+
+
+default_reducer.register(Connection, reduce_connection)
+default_reducer.register(Listener, reduce_listener)
+default_reducer.register_lazily("socket", "socket", reduce_socket)
+wire_reducer.map(Connection, "multiprocessing.connection", "Connection")
+wire_reducer.map(rebuild_connection, "multiprocessing.connection", "rebuild_connection")
+wire_reducer.map(rebuild_socket, "multiprocessing.reduction", "_rebuild_socket")
