@@ -19,15 +19,7 @@
 #include <sys/mman.h>
 
 #include "py_cells.h"
-#if __has_include("sync.h")
 #include "sync.h"
-#else
-struct sync_lock;
-#define sync_rlock_again(a, l) AR_NOT_OWNER
-#define sync_lock_fast(a, l) false
-#define sync_rlock_release(a, l) AR_NOT_OWNER
-#define sync_lock_release(l) AR_NOT_OWNER
-#endif
 
 /* ---- Mapping ------------------------------------------------------------------------------------------------- */
 
