@@ -34,7 +34,7 @@ def test_deadlines():
     assert 50 < remaining(deadline_after(60)) <= 60
 
 
-@pytest.mark.parametrize(("value", "error"), [("1s", TypeError), (math.nan, ValueError), ([], TypeError)])
+@pytest.mark.parametrize(("value", "error"), [("1", TypeError), (math.nan, ValueError), ([], TypeError)])
 def test_wrong_timeouts(value, error):
     with pytest.raises(error, match="timeout must be"):
         check_timeout(value)

@@ -166,11 +166,11 @@ if __name__ == "__main__":
     check(TypeError, "timeout must be", lambda: p.join("1"))
     check(RuntimeError, "context has already been set", lambda: pp.set_start_method("spawn"))
     check(ValueError, "cannot find context for 'x'", lambda: pp.set_start_method("x", force=True))
-    if os.fork() == 0:
+    if (pid := os.fork()) == 0:
         check(AssertionError, "can only test a child process", p.is_alive)
         check(AssertionError, "can only join a child process", p.join)
         os._exit(0)
-    if os.wait()[1]:
+    if os.waitpid(pid, 0)[1]:
         raise SystemExit("guards in a fork failed")
     p.join()
     d = pp.Process(target=in_daemon, daemon=True)
@@ -183,6 +183,7 @@ if __name__ == "__main__":
 
 def test_guards_hold_without_assertions(tmp_path):
     program = tmp_path / "guards.py"
+    program.write_text(GUARDS)
     done = subprocess.run([sys.executable, "-O", str(program)], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "all guards hold", done.stderr
 

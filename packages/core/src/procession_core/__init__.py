@@ -46,14 +46,14 @@ from ._logging import (
     sub_warning,
     warn,
 )
-from ._reducer import ForkingPickler, Reducer, default_reducer, dump, register
 from ._runtime import AuthenticationString, Runtime, runtime
 from ._transfer import Transfer, current_transfer, default_send_fd, set_fd_sharer, transfer_scope
-from ._variant import native_requested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._reducer import ForkingPickler, Reducer, default_reducer, dump, register
     from ._shutdown import ShutDown
+    from ._variant import native_requested
 
 __all__ = (
     "DEBUG",
@@ -113,12 +113,23 @@ __all__ = (
     "warn",
 )
 
+# Loaded when first named: a child that is started afresh needs none of them, and `queue`, whose ShutDown this
+# is from Python 3.13 on, imports threading.
+_LATER = {
+    "ForkingPickler": "_reducer",
+    "Reducer": "_reducer",
+    "ShutDown": "_shutdown",
+    "default_reducer": "_reducer",
+    "dump": "_reducer",
+    "native_requested": "_variant",
+    "register": "_reducer",
+}
+
 
 def __getattr__(name: str) -> object:
-    # `queue`, whose ShutDown this is from Python 3.13 on, imports threading: only for those who name it.
-    if name == "ShutDown":
-        from ._shutdown import ShutDown
-
-        globals()["ShutDown"] = ShutDown
-        return ShutDown
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(__import__(f"{__name__}.{module}", fromlist=(name,)), name)
+    globals()[name] = found
+    return found

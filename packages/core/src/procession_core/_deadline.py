@@ -12,6 +12,8 @@ def check_timeout(value: object) -> float | None:
     """
     if value is None:
         return None
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {value!r}")
     try:
         seconds = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

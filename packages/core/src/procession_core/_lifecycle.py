@@ -12,7 +12,7 @@ from _thread import allocate_lock
 from _weakref import ref
 from itertools import count
 
-from ._logging import debug, info, sub_debug
+from ._logging import debug, has_logger, info, sub_debug
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ def run_after_forkers() -> None:
     """Call what ``register_after_fork()`` collected. A child's start does it; an error is logged and passed
     over.
     """
+    if not _after_forkers:
+        return
     for (_, _, func), reference in sorted(_after_forkers.items(), key=lambda item: item[0][0]):
         obj = reference()
         if obj is not None:
@@ -251,6 +253,14 @@ def exit_function() -> None:
             callback()
         except Exception:
             _print_exception()
+
+
+def end_child() -> None:
+    """At the end of a child that this library started: what ``exit_function()`` does, if there is anything to
+    do.
+    """
+    if finalizer_registry or has_logger():
+        exit_function()
 
 
 def forget_inherited() -> None:

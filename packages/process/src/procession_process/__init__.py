@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ._death import Death
-from ._freeze import freeze_support
 from ._methods import (
     cpu_count,
     get_all_start_methods,
@@ -12,7 +10,6 @@ from ._methods import (
     set_executable,
     set_start_method,
 )
-from ._preload import forkserver_preload_report, set_forkserver_preload
 from ._preparation import Preparation, register_extra, unregister_extra
 from ._process import (
     BaseProcess,
@@ -24,6 +21,12 @@ from ._process import (
     current_process,
     parent_process,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._death import Death
+    from ._freeze import freeze_support
+    from ._preload import forkserver_preload_report, set_forkserver_preload
 
 __all__ = (
     "BaseProcess",
@@ -48,3 +51,20 @@ __all__ = (
     "set_start_method",
     "unregister_extra",
 )
+
+# Loaded when first named: the child of a spawn needs none of them.
+_LATER = {
+    "Death": "_death",
+    "forkserver_preload_report": "_preload",
+    "freeze_support": "_freeze",
+    "set_forkserver_preload": "_preload",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(__import__(f"{__name__}.{module}", fromlist=(name,)), name)
+    globals()[name] = found
+    return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
-from procession_core import exit_function, info, run_after_forkers, runtime
-from procession_core._lifecycle import forget_inherited
+from procession_core import info, run_after_forkers, runtime
+from procession_core._lifecycle import end_child, forget_inherited
 from procession_core._logging import name_all_records
 
 from ._native import set_name
@@ -47,8 +48,6 @@ def become(process: Any, parent_sentinel: int | None) -> None:
 
 def run_child(process: Any, parent_sentinel: int | None) -> int:
     """Run *process* in this new process and return its exit code. Nothing is raised."""
-    import atexit
-
     exitcode = 1
     try:
         try:
@@ -59,21 +58,27 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
             exitcode = 0
         finally:
             atexit._run_exitfuncs()
-            exit_function()
+            end_child()
     except SystemExit as stop:
         exitcode = _exit_code(stop.code)
     except BaseException as error:
         report(process._name, error)
     finally:
-        threading = sys.modules.get("threading")
-        if threading is not None:
-            try:
-                threading._shutdown()
-            except BaseException as error:
-                report(process._name, error)
+        _join_threads(process._name)
         info("process exiting with exitcode %d", exitcode)
         flush_streams()
     return exitcode
+
+
+def _join_threads(name: str) -> None:
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    try:
+        if threading.active_count() > 1 or getattr(threading, "_threading_atexits", True):
+            threading._shutdown()
+    except BaseException as error:
+        report(name, error)
 
 
 def _exit_code(code: Any) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from procession_core import AuthenticationString, default_reducer, runtime
+from procession_core import AuthenticationString, runtime
 from procession_core._logging import restore_logging
 
 from . import _life
 from ._bootstrap import flush_streams, report
-from ._death import enable_stack
 from ._fds import received, set_received
 from ._main import import_main
 from ._methods import set_start_method
@@ -19,7 +18,13 @@ from ._preparation import Preparation, run_extras
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import pickle as _pickle
     from typing import Any
+else:
+    try:
+        import _pickle
+    except ImportError:
+        import pickle as _pickle
 
 _SIGINT = 2
 
@@ -74,7 +79,9 @@ def prepare(preparation: Preparation) -> None:
     if preparation.life_fd >= 0:
         _life.die_with_parent(received(preparation.life_fd))
     if preparation.stack_fd >= 0:
-        enable_stack(received(preparation.stack_fd))
+        import faulthandler
+
+        faulthandler.enable(file=received(preparation.stack_fd))
     set_start_method(preparation.default_method, force=True)
     restore_logging(preparation.logging)
     sys.path[:] = preparation.sys_path
@@ -98,13 +105,13 @@ def run(fds: list[int], *, unblock: bool = False, attached: bool = False) -> int
         *others, payload = fds
         set_received(others)
         first, second = read_payload(payload)
-        preparation: Preparation = default_reducer.loads(first)
+        preparation: Preparation = _pickle.loads(first)
         name = preparation.name
         if not attached:
             attach(preparation.arena)
         prepare(preparation)
         import_main(preparation.main)
-        process: Any = default_reducer.loads(second)
+        process: Any = _pickle.loads(second)
         parent_fd = received(preparation.parent_fd)
         sentinel = parent_fd if parent_fd >= 0 else None
         del first, second, preparation

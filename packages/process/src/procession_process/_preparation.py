@@ -18,8 +18,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +144,7 @@ def run_extras(extras: dict[str, tuple[str, Any]]) -> None:
     for name, (hook, value) in extras.items():
         _extras[name] = (hook, value)
         module, function = hook.split(":")
-        found = import_module(module)
+        found = __import__(module, fromlist=(function,))
         for part in function.split("."):
             found = getattr(found, part)
         found(value)  # type: ignore[operator]

@@ -9,7 +9,6 @@ from procession_core import AuthenticationString, ProcessStateError, check_timeo
 
 from . import _children
 from ._bootstrap import run_child
-from ._death import Death, signal_name
 from ._launch import launch
 from ._methods import default_method
 from ._parent import ParentProcess
@@ -18,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
+
+    from ._death import Death
 
 _numbers = count(1)
 
@@ -296,7 +297,7 @@ class BaseProcess:
         parts.append(f"parent={self._parent_pid}")
         parts.append(status)
         if exitcode is not None:
-            parts.append(f"exitcode={exitcode if exitcode >= 0 else f'-{signal_name(exitcode)}'}")
+            parts.append(f"exitcode={exitcode if exitcode >= 0 else f'-{self._popen.death().signal_name}'}")
         if self.daemon:
             parts.append("daemon")
         return f"<{' '.join(parts)}>"

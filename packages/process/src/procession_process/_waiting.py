@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from select import POLLIN, poll
-
 from procession_core import deadline_after, remaining
 
 _LONGEST = 1 << 30  # milliseconds in one call; poll() takes a C int
@@ -14,6 +12,8 @@ def wait_readable(fds: tuple[int, ...], timeout: float | None) -> list[int]:
 
     Signal handlers run meanwhile; what they raise passes through.
     """
+    from select import POLLIN, poll  # a fresh child that waits for nothing does without
+
     poller = poll()
     for fd in fds:
         poller.register(fd, POLLIN)

@@ -8,8 +8,6 @@ child that starts none needs none.
 
 from __future__ import annotations
 
-from importlib import import_module
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -27,5 +25,5 @@ def launch(process: Any, method: str) -> Any:
     if popen is None:
         if method not in MODULES:
             raise ValueError(f"cannot find context for {method!r}; allowed are {', '.join(sorted(MODULES))}")
-        popen = _loaded[method] = import_module(MODULES[method], __package__).Popen
+        popen = _loaded[method] = __import__(__name__ + MODULES[method], fromlist=("Popen",)).Popen
     return popen(process)

@@ -12,7 +12,7 @@ from .._death import enable_stack, new_stack_file, watch_memory
 from .._methods import have_pidfd
 from .._native import prepare_fork
 from ._popen import BasePopen
-from ._stdin import close_stdin
+from ._stdin import close_stdin, prepare_stdin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Popen(BasePopen):
 
     def _launch(self, process: Any) -> None:
         flush_streams()
+        prepare_stdin()
         watch_memory()
         prepare_fork()
         if process.daemon or not have_pidfd():
