@@ -7,6 +7,7 @@ import pickle
 import struct
 
 import pytest
+
 from procession_shm import ShareableList, SharedMemory
 
 MIXED = ["howdy", b"HoWdY", -273.154, 100, None, True, 42]

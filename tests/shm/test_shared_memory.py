@@ -6,6 +6,7 @@ import os
 import pickle
 
 import pytest
+
 from procession_shm import SharedMemory
 
 
