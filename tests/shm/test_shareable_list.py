@@ -63,7 +63,9 @@ def test_ints_have_64_bits(shared_list, value):
     assert items[0] == 1
 
 
-@pytest.mark.parametrize("value", [0, -1, 2**63 - 1, -(2**63), 0.0, 1e308, float("inf"), True, False, None, "ä", b"\xff"])
+@pytest.mark.parametrize(
+    "value", [0, -1, 2**63 - 1, -(2**63), 0.0, 1e308, float("inf"), True, False, None, "ä", b"\xff"]
+)
 def test_any_item_can_become_any_other_that_fits(shared_list, value):
     items = shared_list([0] * 3)
     items[1] = value
@@ -166,7 +168,9 @@ def test_the_class_is_generic():
     assert ShareableList[int].__origin__ is ShareableList
 
 
-@pytest.mark.parametrize("image", [b"\xff" * 64, struct.pack("<4q", 3, 0, 8, 16), struct.pack("<3q", 1, 0, 1 << 40), b"\1"])
+@pytest.mark.parametrize(
+    "image", [b"\xff" * 64, struct.pack("<4q", 3, 0, 8, 16), struct.pack("<3q", 1, 0, 1 << 40), b"\1"]
+)
 def test_memory_that_is_no_list_is_refused(segment, image):
     shm = segment(create=True, size=len(image))
     shm.buf[: len(image)] = image

@@ -25,7 +25,8 @@ class Pending:
     """One half-open connection and how far its handshake has come.
 
     With *strict* an end or an error of the socket is raised, else it only drops the client. With *server_name*
-    this side is the client of the TLS handshake. It reads no byte beyond the message that the handshake waits for: what follows belongs to the connection.
+    this side is the client of the TLS handshake. It reads no byte beyond the message that the handshake waits
+    for: what follows belongs to the connection.
     """
 
     __slots__ = (
