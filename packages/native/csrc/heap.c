@@ -1,6 +1,7 @@
 /* heap.c: cells, runs and huge blocks.  Format and rules: heap.h. */
 #define _GNU_SOURCE
 #include "heap.h"
+#include "memlimit.h"
 #include "registry.h"
 
 #include <errno.h>
@@ -61,6 +62,7 @@ static int cover(struct arena *a, uint64_t end)
 /* Under vm.overcommit_memory=2 a page that the kernel cannot back is SIGBUS at first touch: ask before. */
 static int reserve_pages(struct arena *a, aoff from, uint64_t size)
 {
+    if (size >= LIMITS_ASK_FROM && !limits_allow(size)) return AR_NOMEM;
     if (!a->strict_overcommit) return AR_OK;
     return fallocate(a->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)size) == 0 ? AR_OK : AR_NOMEM;
 }
