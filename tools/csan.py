@@ -100,6 +100,8 @@ def run_one(kind: str, test: Path, folder: Path) -> bool:
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
         "TSAN_OPTIONS": "die_after_fork=0:halt_on_error=1",
     }
+    if kind in ("thread", "valgrind"):  # 10 to 50 times slower: the tests do a part of their work
+        environment["PROCESSION_SLOW"] = "1"
     log = program.with_suffix(".log")
     with log.open("wb") as output:
         child = subprocess.Popen(

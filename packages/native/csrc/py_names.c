@@ -1,6 +1,6 @@
 /* py_names.c: tracked names of shared-memory segments as Python sees them: names_add, names_discard, names_list. */
-#include "names.h"
 #include "py_cells.h"
+#include "names.h"
 
 #include <stdlib.h>
 #include <string.h>

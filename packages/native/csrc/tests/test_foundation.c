@@ -16,6 +16,7 @@
 #define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); exit(1); } } while (0)
 
 static struct arena *A;
+static int slow = 1;                             /* divisor of the work where every instruction is interpreted */
 static uint64_t seed = 12345;
 static uint32_t rnd(uint32_t n) { seed = seed * 6364136223846793005ull + 1442695040888963407ull; return (uint32_t)(seed >> 33) % n; }
 
@@ -33,7 +34,7 @@ static void test_random(void)
     enum { N = 300 };
     static aoff block[N];
     static uint64_t size[N];
-    for (int i = 0; i < 30000; i++) {
+    for (int i = 0; i < 30000 / slow; i++) {
         int k = (int)rnd(N);
         if (block[k]) {
             unsigned char *p = block_map(A, block[k]);
@@ -102,7 +103,7 @@ static void test_kill_steps(void)
     shared_block = ref_new(A, 64, KIND_BLOCK, false);
     for (size_t o = 0; o < sizeof ops / sizeof *ops; o++) {
         uint64_t base = used();
-        for (long k = 1;; k++) {
+        for (long k = 1;; k += slow) {
             pid_t pid = fork();
             if (pid == 0) {
                 fault_set(k);
@@ -157,7 +158,7 @@ static void test_death_is_noticed(void)
 static void *churn(void *unused)
 {
     (void)unused;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 3000 / slow; i++) {
         aoff b = ref_new(A, 64 + (uint64_t)i % 3000, KIND_BLOCK, false);
         CHECK(b && ref_again(A, b) == AR_OK);
         ref_close(A, b);
@@ -193,6 +194,7 @@ int main(void)
 #ifdef PROCESSION_FAULTS
     fault_init();
 #endif
+    if (getenv("PROCESSION_SLOW")) slow = 11;
     CHECK(arena_ensure() == AR_OK);
     A = process_arena;
     test_random();
