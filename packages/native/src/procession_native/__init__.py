@@ -21,15 +21,16 @@ def _load() -> ModuleType | None:
         return None
     try:
         if os.environ.get("PROCESSION_NATIVE_FAULTS"):
-            from . import _core_faults as module  # the test build that dies on request
-        else:
-            from . import _core as module
+            from . import _core_faults  # the test build that dies on request
+
+            return _core_faults
+        from . import _core
+
+        return _core
     except ImportError:
         if asked == "require":
             raise
         return None
-    loaded: ModuleType = module
-    return loaded
 
 
 core: ModuleType | None = _load()
