@@ -2,6 +2,7 @@
 #ifndef PROCESSION_PY_SYNC_H
 #define PROCESSION_PY_SYNC_H
 
+#define _GNU_SOURCE
 #include "py_arena.h"
 #include "sync.h"
 

@@ -85,18 +85,19 @@ static PyObject *wait(PyObject *object, PyObject *const *args, Py_ssize_t n, PyO
     if ((n || names) && sync_arguments("wait", args, n, names, known, &timeout) < 0) return NULL;
     if (timeout && core_deadline(timeout, &deadline) < 0) return NULL;
     if (check_owned(self, "wait") < 0) return NULL;
-    if (sync_condition_enter(a, self->at.condition, &entry) != AR_OK) return sync_no_memory();
+    if (sync_condition_enter(a, self->at.condition, lock->at.lock, &entry) != AR_OK) return sync_no_memory();
     uint32_t levels = sync_lock_release_all(lock->at.lock, lock->shared.kind);
+    bool asleep = false;
     int r;
     do {
         Py_BEGIN_ALLOW_THREADS
-        r = sync_condition_sleep(a, entry, self->shared.offset, deadline);
+        r = sync_condition_sleep(a, self->at.condition, entry, self->shared.offset, deadline, &asleep);
         Py_END_ALLOW_THREADS
         if (r == AR_INTR && PyErr_CheckSignals() < 0) break;
     } while (r == AR_INTR);
     bool interrupted = r == AR_INTR;
     bool notified = sync_condition_leave(entry);
-    int failed = sync_lock_reacquire(lock, levels, notified);
+    int failed = sync_lock_reacquire(lock, levels, notified && asleep);
     /* A notification that an exception keeps us from using is somebody else's. */
     if (interrupted && notified) sync_condition_notify(a, self->at.condition, lock->at.lock, 1);
     return failed < 0 ? NULL : PyBool_FromLong(notified);

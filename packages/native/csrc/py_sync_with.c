@@ -14,6 +14,7 @@ typedef struct {
     PyObject_HEAD
     sync_vectorcall call;
     PyTypeObject *owner;        /* the type that has the method; borrowed: it lives as long as the module */
+    PyTypeObject *seen;         /* the subtype of it that was bound last: asking again costs as much as the lock */
     sync_enter enter;           /* one of these two */
     sync_leave leave;
 } WithMethod;
@@ -31,14 +32,29 @@ static BoundWith *free_list[FREE_MAX];
 static int free_count;
 #endif
 
-static PyObject *run(WithMethod *m, PyObject *self, Py_ssize_t nargs, PyObject *names)
+static bool fits(WithMethod *m, PyObject *self)
 {
-    if (m->enter) {
-        if (nargs != 0 || names)
-            return PyErr_Format(PyExc_TypeError, "__enter__() takes no arguments (%zd given)", nargs);
-        int r = m->enter((SyncObject *)self);
-        return r < 0 ? NULL : PyBool_FromLong(r);
-    }
+    PyTypeObject *type = Py_TYPE(self);
+    if (type == m->seen) return true;
+    if (!PyType_IsSubtype(type, m->owner)) return false;
+    PyObject *old = (PyObject *)m->seen;
+    m->seen = (PyTypeObject *)Py_NewRef((PyObject *)type);
+    Py_XDECREF(old);
+    return true;
+}
+
+static PyObject *run_enter(WithMethod *m, PyObject *self, Py_ssize_t nargs, PyObject *names)
+{
+    if (nargs != 0 || names)
+        return PyErr_Format(PyExc_TypeError, "__enter__() takes no arguments (%zd given)", nargs);
+    int r = m->enter((SyncObject *)self);
+    if (r > 0) Py_RETURN_TRUE;
+    if (r < 0) return NULL;
+    Py_RETURN_FALSE;
+}
+
+static PyObject *run_leave(WithMethod *m, PyObject *self, PyObject *names)
+{
     if (names) {
         PyErr_SetString(PyExc_TypeError, "__exit__() takes no keyword arguments");
         return NULL;
@@ -47,23 +63,31 @@ static PyObject *run(WithMethod *m, PyObject *self, Py_ssize_t nargs, PyObject *
     Py_RETURN_NONE;
 }
 
-static PyObject *call_bound(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
+static PyObject *call_enter(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     (void)args;
     BoundWith *b = (BoundWith *)object;
-    return run(b->method, b->self, SYNC_NARGS(nargsf), names);
+    return run_enter(b->method, b->self, SYNC_NARGS(nargsf), names);
+}
+
+static PyObject *call_leave(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    (void)args;
+    (void)nargsf;
+    BoundWith *b = (BoundWith *)object;
+    return run_leave(b->method, b->self, names);
 }
 
 static PyObject *call_method(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     WithMethod *m = (WithMethod *)object;
     Py_ssize_t n = SYNC_NARGS(nargsf);
-    if (n < 1 || !PyObject_TypeCheck(args[0], m->owner)) {
+    if (n < 1 || !fits(m, args[0])) {
         PyErr_Format(PyExc_TypeError, "%s() needs a synchronisation object of its type as its first argument",
                      m->enter ? "__enter__" : "__exit__");
         return NULL;
     }
-    return run(m, args[0], n - 1, names);
+    return m->enter ? run_enter(m, args[0], n - 1, names) : run_leave(m, args[0], names);
 }
 
 /* For callers that do not know vectorcall. */
@@ -76,8 +100,8 @@ static PyObject *call_slowly(PyObject *object, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < n; i++) items[i] = PyTuple_GetItem(args, i);
-    return Py_IS_TYPE(object, bound_type) ? call_bound(object, items, (size_t)n, NULL)
-                                          : call_method(object, items, (size_t)n, NULL);
+    sync_vectorcall call = Py_IS_TYPE(object, bound_type) ? ((BoundWith *)object)->call : call_method;
+    return call(object, items, (size_t)n, NULL);
 }
 
 static PyObject *bind(PyObject *object, PyObject *self, PyObject *type)
@@ -85,7 +109,7 @@ static PyObject *bind(PyObject *object, PyObject *self, PyObject *type)
     (void)type;
     WithMethod *m = (WithMethod *)object;
     if (self == NULL || self == Py_None) return Py_NewRef(object);
-    if (!PyObject_TypeCheck(self, m->owner)) {
+    if (!fits(m, self)) {
         PyErr_SetString(PyExc_TypeError, "the method belongs to another type");
         return NULL;
     }
@@ -96,7 +120,7 @@ static PyObject *bind(PyObject *object, PyObject *self, PyObject *type)
 #endif
         b = PyObject_New(BoundWith, bound_type);
     if (!b) return NULL;
-    b->call = call_bound;
+    b->call = m->enter ? call_enter : call_leave;
     b->method = (WithMethod *)Py_NewRef(object);
     b->self = Py_NewRef(self);
     return (PyObject *)b;
@@ -120,6 +144,7 @@ static void bound_dealloc(PyObject *object)
 static void method_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
+    Py_XDECREF((PyObject *)((WithMethod *)object)->seen);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -203,6 +228,7 @@ static int add(PyObject *type, const char *name, sync_enter enter, sync_leave le
     if (!m) return -1;
     m->call = call_method;
     m->owner = (PyTypeObject *)type;
+    m->seen = NULL;
     m->enter = enter;
     m->leave = leave;
     int r = PyObject_SetAttrString(type, name, (PyObject *)m);

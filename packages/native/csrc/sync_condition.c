@@ -94,34 +94,80 @@ static struct cond_entry *walk_next(struct arena *a, struct walk *w)
     return w->entry++;
 }
 
-static bool clear_if_dead(struct arena *a, struct cond_entry *e)
+static bool bury(struct arena *a, struct cond_entry *e, uint32_t owner)
 {
-    uint32_t owner = SH_GET(&e->owner);
-    if (owner == 0 || !owner_is_dead(a, owner)) return false;
     if (!SH_CAS32(&e->owner, &owner, 0)) return false;
     FAULT_BRANCH("sync condition: a dead waiter's entry is freed");
     a->repairs++;
     return true;
 }
 
-static struct cond_entry *find_free(struct arena *a, struct sync_condition *c)
+static bool waiting(uint32_t state) { return state == COND_WAITING || state == COND_ASLEEP; }
+
+/* False: the waiter had given up, or is dead. */
+static bool notify_one(struct arena *a, struct sync_lock *l, struct cond_entry *e)
+{
+    uint32_t state = SH_GET(&e->state);
+    do {
+        if (!waiting(state)) return false;
+    } while (!SH_CAS32(&e->state, &state, COND_NOTIFIED));
+    if (state == COND_WAITING) return true;
+    /* The sleeper is moved to the lock's word and woken when the lock is given up: woken now, it would only run into
+     * the lock that we hold. */
+    if (sync_requeue(&e->state, &l->word) > 0) {
+        FAULT_POINT();
+        SH_OR(&l->word, 1u);
+        FAULT_POINT();
+        return true;
+    }
+    /* Nobody sleeps there: on its way to or from sleep, or dead. */
+    uint32_t owner = SH_GET(&e->owner);
+    return owner == 0 || !owner_is_dead(a, owner) || !bury(a, e, owner);
+}
+
+uint32_t sync_condition_notify(struct arena *a, struct sync_condition *c, struct sync_lock *l, uint32_t n)
+{
+    uint32_t done = 0;
+    while (done < n) {
+        struct cond_entry *e, *first = NULL;
+        struct walk w = walk_start(c);
+        while ((e = walk_next(a, &w)) != NULL) {
+            if (SH_GET(&e->owner) == 0 || !waiting(SH_GET(&e->state))) continue;
+            if (!first || SH_PEEK(&e->ticket) < SH_PEEK(&first->ticket)) first = e;
+        }
+        if (!first) break;
+        done += notify_one(a, l, first);
+    }
+    return done;
+}
+
+static struct cond_entry *find_free(struct arena *a, struct sync_condition *c, struct sync_lock *l)
 {
     struct cond_entry *e;
     struct walk w = walk_start(c);
     while ((e = walk_next(a, &w)) != NULL)
         if (SH_GET(&e->owner) == 0) return e;
     w = walk_start(c);
-    while ((e = walk_next(a, &w)) != NULL)
-        if (clear_if_dead(a, e)) return e;
+    while ((e = walk_next(a, &w)) != NULL) {
+        uint32_t owner = SH_GET(&e->owner);
+        if (owner == 0) return e;
+        if (!owner_is_dead(a, owner)) continue;
+        /* Its notification goes on before the entry is freed: we may die in between too. */
+        if (SH_GET(&e->state) == COND_NOTIFIED) {
+            FAULT_BRANCH("sync condition: a dead waiter's notification is passed on");
+            sync_condition_notify(a, c, l, 1);
+        }
+        if (bury(a, e, owner)) return e;
+    }
     return NULL;
 }
 
-int sync_condition_enter(struct arena *a, struct sync_condition *c, struct cond_entry **entry)
+int sync_condition_enter(struct arena *a, struct sync_condition *c, struct sync_lock *l, struct cond_entry **entry)
 {
-    struct cond_entry *e = find_free(a, c);
+    struct cond_entry *e = find_free(a, c, l);
     if (!e) {
         if (!grow(a, c)) return AR_NOMEM;
-        e = find_free(a, c);
+        e = find_free(a, c, l);
         if (!e) return AR_NOMEM;
     }
     uint64_t ticket = SH_PEEK(&c->next_ticket);
@@ -133,15 +179,36 @@ int sync_condition_enter(struct arena *a, struct sync_condition *c, struct cond_
     return AR_OK;
 }
 
-int sync_condition_sleep(struct arena *a, struct cond_entry *e, aoff payload, uint64_t deadline)
+/* At the end of a slice: a notification that its receiver did not live to use. */
+static void inherit(struct arena *a, struct sync_condition *c, struct cond_entry *mine)
+{
+    struct cond_entry *e;
+    struct walk w = walk_start(c);
+    while ((e = walk_next(a, &w)) != NULL) {
+        uint32_t owner = SH_GET(&e->owner), asleep = COND_ASLEEP;
+        if (e == mine || owner == 0 || SH_GET(&e->state) != COND_NOTIFIED || !owner_is_dead(a, owner)) continue;
+        /* Ours first: killed in between, we leave two to be inherited, and a wake-up too many hurts nobody. */
+        if (!SH_CAS32(&mine->state, &asleep, COND_NOTIFIED)) return;
+        FAULT_BRANCH("sync condition: a dead waiter's notification is used");
+        bury(a, e, owner);
+        return;
+    }
+}
+
+int sync_condition_sleep(struct arena *a, struct sync_condition *c, struct cond_entry *e, aoff payload, uint64_t deadline,
+                         bool *asleep)
 {
     if (deadline == 0) return SH_GET(&e->state) == COND_NOTIFIED ? AR_OK : AR_TIMEOUT;
-    if (spin_while_equal(a, &e->state, COND_WAITING)) return AR_OK;
+    uint32_t state = COND_WAITING;
+    if (SH_GET(&e->state) == COND_WAITING && spin_while_equal(a, &e->state, COND_WAITING)) return AR_OK;
+    if (!SH_CAS32(&e->state, &state, COND_ASLEEP) && state == COND_NOTIFIED) return AR_OK;
+    *asleep = true;
     sync_waits(a, payload);
     int r = AR_OK;
-    while (SH_GET(&e->state) == COND_WAITING) {
+    while (SH_GET(&e->state) == COND_ASLEEP) {
         if (r == AR_TIMEOUT || r == AR_INTR) break;
-        r = futex_wait_slice(&e->state, COND_WAITING, deadline, WAIT_SLICE_NS);
+        r = futex_wait_slice(&e->state, COND_ASLEEP, deadline, WAIT_SLICE_NS);
+        if (r == AR_OK && SH_GET(&e->state) == COND_ASLEEP) inherit(a, c, e);
     }
     sync_waits(a, 0);
     return SH_GET(&e->state) == COND_NOTIFIED ? AR_OK : r;
@@ -149,42 +216,10 @@ int sync_condition_sleep(struct arena *a, struct cond_entry *e, aoff payload, ui
 
 bool sync_condition_leave(struct cond_entry *e)
 {
-    uint32_t waiting = COND_WAITING;
-    bool notified = !SH_CAS32(&e->state, &waiting, 0);
+    uint32_t state = SH_GET(&e->state);
+    while (waiting(state) && !SH_CAS32(&e->state, &state, 0)) continue;
     SH_SET(&e->owner, 0);
-    return notified;
-}
-
-static bool notify_one(struct arena *a, struct sync_lock *l, struct cond_entry *e)
-{
-    uint32_t waiting = COND_WAITING;
-    if (!SH_CAS32(&e->state, &waiting, COND_NOTIFIED)) return false;
-    /* The sleeper is moved to the lock's word and woken when the lock is given up: woken now, it would only run into
-     * the lock that we hold. */
-    if (sync_requeue(&e->state, &l->word) > 0) {
-        FAULT_POINT();
-        SH_OR(&l->word, 1u);
-        FAULT_POINT();
-        return true;
-    }
-    /* Nobody sleeps there: not asleep yet, or dead. */
-    return !clear_if_dead(a, e);
-}
-
-uint32_t sync_condition_notify(struct arena *a, struct sync_condition *c, struct sync_lock *l, uint32_t n)
-{
-    uint32_t done = 0;
-    while (done < n) {
-        struct cond_entry *e, *first = NULL;
-        struct walk w = walk_start(c);
-        while ((e = walk_next(a, &w)) != NULL) {
-            if (SH_GET(&e->owner) == 0 || SH_GET(&e->state) != COND_WAITING) continue;
-            if (!first || SH_PEEK(&e->ticket) < SH_PEEK(&first->ticket)) first = e;
-        }
-        if (!first) break;
-        done += notify_one(a, l, first);
-    }
-    return done;
+    return !waiting(state);
 }
 
 uint32_t sync_condition_waiters(struct arena *a, struct sync_condition *c)
@@ -192,6 +227,6 @@ uint32_t sync_condition_waiters(struct arena *a, struct sync_condition *c)
     uint32_t n = 0;
     struct cond_entry *e;
     struct walk w = walk_start(c);
-    while ((e = walk_next(a, &w)) != NULL) n += SH_GET(&e->owner) != 0 && SH_GET(&e->state) == COND_WAITING;
+    while ((e = walk_next(a, &w)) != NULL) n += SH_GET(&e->owner) != 0 && waiting(SH_GET(&e->state));
     return n;
 }

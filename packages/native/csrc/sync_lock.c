@@ -22,7 +22,7 @@ int sync_requeue(sh32 *from, sh32 *to)
 void sync_waits(struct arena *a, aoff payload)
 {
     struct slot *s = slot_at(a, a->self_slot);
-    if (payload) SH_SET(&s->waits_since, clock_ns());
+    if (payload) SH_SET(&s->waits_since, clock_coarse_ns());
     SH_SET(&s->waits_for, payload);
 }
 
@@ -133,7 +133,7 @@ int sync_lock_slow(struct arena *a, struct sync_lock *l, aoff payload, uint64_t 
 static void forget_thread(struct sync_lock *l)
 {
     /* Before the word: the next owner of our process has not said its thread yet when its word is there already. */
-    SH_SET(&l->count, 0);
+    if (SH_PEEK(&l->count)) SH_SET(&l->count, 0);
     SH_SET(&l->thread, 0);
 }
 

@@ -90,7 +90,8 @@ static bool take(struct arena *a, struct sync_semaphore *s, bool tracked)
 int sync_semaphore_slow(struct arena *a, struct sync_semaphore *s, aoff payload, uint64_t deadline)
 {
     bool tracked = SH_PEEK(&s->capacity) != 0, told = false;
-    uint64_t slice = WAIT_SLICE_FIRST_NS;
+    /* Only holders that are known can be found dead early; else a slice is for wake-ups that died with their senders. */
+    uint64_t slice = tracked ? WAIT_SLICE_FIRST_NS : WAIT_SLICE_NS;
     uint32_t w = SH_GET(&s->word);
     int result = AR_OK;
     if (take(a, s, tracked)) return AR_OK;

@@ -24,6 +24,12 @@ uint64_t clock_boot_ns(void) { return read_clock(CLOCK_BOOTTIME); }
 /* Not FUTEX_PRIVATE: the word is in memory shared between processes. */
 int futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t slice_ns)
 {
+    if (deadline == WAIT_FOREVER && slice_ns < (uint64_t)1000000000) {
+        /* The usual case needs no clock: a relative time, which a signal ends as well. */
+        struct timespec slice = { 0, (long)slice_ns };
+        if (syscall(SYS_futex, &p->opaque, FUTEX_WAIT, expected, &slice, NULL, 0) == 0 || errno != EINTR) return AR_OK;
+        return AR_INTR;
+    }
     uint64_t now = clock_ns();
     if (deadline <= now) return SH_GET(p) == expected ? AR_TIMEOUT : AR_OK;
     bool sliced = slice_ns < deadline - now;
@@ -56,6 +62,8 @@ static inline void cpu_relax(void)
 #define SPIN_MAX 2000u
 #define SPIN_MIN 16u
 #define AFFINITY_CHECK 64u
+#define YIELD_CREDIT 8
+#define YIELD_RETRY 64u
 
 static bool one_cpu(void)
 {
@@ -63,12 +71,31 @@ static bool one_cpu(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < 2;
 }
 
+/* On one CPU the other side can only run when we do not.  Giving way costs half of sleeping and being woken, if it
+ * is the other side that runs then; where it is somebody else, the credit is used up and left alone for a while. */
+static bool yield_while_equal(sh32 *p, uint32_t expected)
+{
+    static _Thread_local int credit = YIELD_CREDIT;
+    static _Thread_local uint32_t refused;
+    if (credit <= 0) {
+        if (++refused % YIELD_RETRY) return false;
+        credit = 1;
+    }
+    sched_yield();
+    if (SH_GET(p) != expected) {
+        if (credit < YIELD_CREDIT) credit++;
+        return true;
+    }
+    credit--;
+    return false;
+}
+
 bool spin_while_equal(struct arena *a, sh32 *p, uint32_t expected)
 {
     static _Thread_local uint32_t calls;
     static _Thread_local bool alone;
     if (calls++ % AFFINITY_CHECK == 0) alone = one_cpu();
-    if (alone) return false;
+    if (alone) return yield_while_equal(p, expected);
     uint32_t limit = a->spin_limit;
     for (uint32_t i = 0; i < limit; i++) {
         if (SH_PEEK(p) != expected) {
