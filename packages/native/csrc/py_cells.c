@@ -538,6 +538,8 @@ static struct sync_lock *core_lock_of(PyObject *lock, bool *again)
     return shared->payload;
 }
 
+struct kept;
+
 /* ---- what both wrappers have: the object, its memory, its lock ------------------------------------------------------ */
 
 typedef struct {
@@ -549,6 +551,8 @@ typedef struct {
     Py_buffer view;             /* of obj; view.obj NULL: none */
     enum cell_kind kind;        /* CELL_OTHER: everything through obj */
     Py_ssize_t itemsize, count;
+    struct kept *kept;          /* of an array: see fill_list */
+    int pause;
 } Cell;
 
 static int cell_not_bound(void)
@@ -619,6 +623,8 @@ static PyObject *cell_bind(PyObject *op, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static void keep_nothing(Cell *self);
+
 static int cell_traverse(PyObject *op, visitproc visit, void *arg)
 {
     Cell *self = (Cell *)op;
@@ -632,6 +638,7 @@ static int cell_clear(PyObject *op)
 {
     Cell *self = (Cell *)op;
     self->kind = CELL_OTHER;
+    if (self->kept != NULL) keep_nothing(self);
     self->count = 0;
     if (self->view.obj != NULL) PyBuffer_Release(&self->view);
     self->core_lock = NULL;
@@ -961,28 +968,96 @@ static int array_index(Cell *self, PyObject *key, Py_ssize_t *index)
     return i >= 0 && i < self->count;
 }
 
+/* Making number objects is nine tenths of reading a slice, so an array that is read again and again keeps those it
+ * made last and gives them out as long as the bits in memory are the same.  Numbers are immutable: nobody can tell.
+ * Memory: 16 bytes an element and the objects, for arrays of up to KEEP_LIMIT elements, given up for a while when more
+ * than half of them have changed between two readings. */
+#define KEEP_LIMIT 4096
+#define KEEP_LEAST 16
+#define KEEP_PAUSE 64                   /* slices without trying again */
+
+struct kept { PyObject *object; uint64_t bits; };
+
+static void keep_nothing(Cell *self)
+{
+    struct kept *kept = self->kept;
+    self->kept = NULL;
+    for (Py_ssize_t i = 0; kept != NULL && i < self->count; i++) Py_XDECREF(kept[i].object);
+    PyMem_Free(kept);
+}
+
+static struct kept *keep_some(Cell *self, Py_ssize_t n)
+{
+    if (self->kept != NULL) return self->kept;
+    if (self->pause > 0) {
+        self->pause--;
+        return NULL;
+    }
+    if (n < KEEP_LEAST || self->count > KEEP_LIMIT || self->kind == CELL_CHAR || self->kind == CELL_BOOL) return NULL;
+    self->kept = PyMem_Calloc((size_t)self->count, sizeof *self->kept);
+    return self->kept;
+}
+
+static inline uint64_t bits_at(Py_ssize_t itemsize, const char *p)
+{
+    return itemsize == 8 ? LOAD(uint64_t, p) : itemsize == 4 ? LOAD(uint32_t, p) : itemsize == 2 ? LOAD(uint16_t, p) : LOAD(uint8_t, p);
+}
+
+/* Fills the list with the n items from index start on. */
+static int fill_list(Cell *self, PyObject *list, Py_ssize_t start, Py_ssize_t step, Py_ssize_t n)
+{
+    const char *p = (char *)self->view.buf + start * self->itemsize;
+    Py_ssize_t stride = step * self->itemsize, itemsize = self->itemsize, changed = 0;
+    struct kept *kept = keep_some(self, n);
+    if (kept == NULL) {
+        for (Py_ssize_t i = 0; i < n; i++, p += stride) {
+            PyObject *item = cell_load(self->kind, p);
+            if (item == NULL) return -1;
+            PyList_SetItem(list, i, item);
+        }
+        return 0;
+    }
+    struct kept *k = kept + start;
+    for (Py_ssize_t i = 0; i < n; i++, p += stride, k += step) {
+        uint64_t bits = bits_at(itemsize, p);
+        PyObject *item = k->object;
+        if (item == NULL || k->bits != bits) {
+            item = number_of_bits(self->kind, bits);
+            if (item == NULL) return -1;
+            changed += k->object != NULL;
+            Py_XDECREF(k->object);
+            k->object = item;
+            k->bits = bits;
+        }
+        Py_INCREF(item);
+        PyList_SetItem(list, i, item);
+    }
+    if (changed > n / 2) {
+        keep_nothing(self);
+        self->pause = KEEP_PAUSE;
+    }
+    return 0;
+}
+
 static PyObject *array_get_slice(Cell *self, PyObject *key)
 {
     Py_ssize_t start, stop, step;
     if (PySlice_Unpack(key, &start, &stop, &step) < 0) return NULL;
     Py_ssize_t n = PySlice_AdjustIndices(self->count, &start, &stop, step);
-    const char *base = self->view.buf;
     if (cell_enter(self) < 0) return NULL;
     PyObject *result;
     if (self->kind == CELL_CHAR) {
         result = PyBytes_FromStringAndSize(NULL, n);
         if (result != NULL) {
+            const char *base = self->view.buf;
             char *to = PyBytes_AsString(result);
             for (Py_ssize_t i = 0; i < n; i++) to[i] = base[start + i * step];
         }
         return cell_leave_with(self, result);
     }
     result = PyList_New(n);
-    for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
-        PyObject *item = cell_load(self->kind, base + (start + i * step) * self->itemsize);
-        if (item == NULL) Py_CLEAR(result);
-        else PyList_SetItem(result, i, item);
-    }
+    if (result != NULL && fill_list(self, result, start, step, n) < 0)
+        Py_CLEAR(result);
     return cell_leave_with(self, result);
 }
 

@@ -128,7 +128,7 @@ def _shaped_array(type_: Any, initializer: Any, shape: int | Sequence[int]) -> A
         return new_value(array_type)
     elements = list(initializer)
     inner = array_type._type_
-    while inner is not type_ and len(elements) != total:
+    while inner is not type_ and len(elements) != total and all(hasattr(row, "__len__") for row in elements):
         elements = [element for row in elements for element in row]
         inner = inner._type_
     if len(elements) != total:

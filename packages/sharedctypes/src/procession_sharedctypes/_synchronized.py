@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from weakref import WeakKeyDictionary
 
 from procession_core import NotSupportedError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _SimpleCData = ctypes.c_int.__mro__[1]
 # The typecodes of ctypes' simple types whose values the accessors read and write themselves.
 _PLAIN = frozenset("bBhHiIlLqQfdc?")
+# A type with the other byte order is its own attribute of this name.
+_SWAPPED = "__ctype_be__" if sys.byteorder == "little" else "__ctype_le__"
 
 
 class AlreadySynchronizedError(AssertionError):
@@ -70,6 +73,14 @@ def _rebuild(token: Any, where: Any, offset: int, lock: Any) -> Any:
     return synchronized(rebuild_ctype(token, where, offset), lock)
 
 
+def _plain_code(type_: Any) -> str:
+    """The typecode of a plain number in the machine's byte order, "" for all else."""
+    code = getattr(type_, "_type_", "")
+    if not issubclass(type_, _SimpleCData) or code not in _PLAIN or getattr(type_, _SWAPPED, None) is type_:
+        return ""
+    return str(code)
+
+
 class Synchronized(ValueAccess, SynchronizedBase):
     """A scalar with its lock: ``value`` is read and written under it; ``+=`` needs ``with v.get_lock()``.
 
@@ -81,9 +92,7 @@ class Synchronized(ValueAccess, SynchronizedBase):
 
     def __init__(self, obj: Any, lock: Any = None, ctx: Any = None) -> None:
         SynchronizedBase.__init__(self, obj, lock, ctx)
-        code = getattr(obj, "_type_", "")
-        if not (isinstance(code, str) and code in _PLAIN) or standing_in(obj) is None:
-            code = ""
+        code = _plain_code(type(obj)) if standing_in(obj) is not None else ""
         self._bind(obj, self._lock, code, ctypes.sizeof(obj), 1)
 
 
@@ -97,10 +106,7 @@ class SynchronizedArray(ArrayAccess, SynchronizedBase):
     def __init__(self, obj: Any, lock: Any = None, ctx: Any = None) -> None:
         SynchronizedBase.__init__(self, obj, lock, ctx)
         element = obj._type_
-        code = getattr(element, "_type_", "")
-        plain = isinstance(code, str) and code in _PLAIN and issubclass(element, _SimpleCData)
-        if not plain or standing_in(obj) is None:
-            code = ""
+        code = _plain_code(element) if standing_in(obj) is not None else ""
         self._bind(obj, self._lock, code, ctypes.sizeof(element), len(obj))
 
     def __getslice__(self, start: int, stop: int) -> Any:
