@@ -6,6 +6,7 @@ import ctypes
 import threading
 
 import pytest
+
 from procession_sharedctypes import Value, typecode_to_type
 
 CHANGES = {

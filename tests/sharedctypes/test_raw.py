@@ -7,6 +7,7 @@ import os
 import pickle
 
 import pytest
+
 from procession_core import ForkingPickler, InheritanceError, transfer_scope
 from procession_sharedctypes import RawArray, RawValue, copy, typecode_to_type
 from procession_shm import MessageTransfer
@@ -21,7 +22,12 @@ class Either(ctypes.Union):
 
 
 class Nested(ctypes.Structure):
-    _fields_ = [("points", Point * 3), ("either", Either), ("flag", ctypes.c_bool), ("name", ctypes.c_char * 5)]
+    _fields_ = [
+        ("points", Point * 3),
+        ("either", Either),
+        ("flag", ctypes.c_bool),
+        ("name", ctypes.c_char * 5),
+    ]
 
 
 class Packed(ctypes.BigEndianStructure):

@@ -7,6 +7,7 @@ import ctypes
 import threading
 
 import pytest
+
 from procession_core import ForkingPickler, NotSupportedError
 from procession_sharedctypes import (
     Array,
@@ -54,7 +55,7 @@ class Spy:
         self.release()
 
 
-# ---- the wrappers ----------------------------------------------------------------------------------------------------
+# ---- the wrappers ----------------------------------------------------------------------------------------
 
 
 def test_classes_and_reprs():
@@ -118,7 +119,7 @@ def test_wrapping_twice_and_wrapping_nothing():
             synchronized(wrong)
 
 
-# ---- accessors -------------------------------------------------------------------------------------------------------
+# ---- accessors -------------------------------------------------------------------------------------------
 
 LOCKS = {"default": lambda: True, "Lock": Lock, "RLock": RLock, "Spy": Spy}
 
@@ -303,7 +304,7 @@ def test_increments_under_the_lock(children):
     assert value.value == 6000 and array[3] == 6000
 
 
-# ---- pickling --------------------------------------------------------------------------------------------------------
+# ---- pickling --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.native_only
@@ -329,7 +330,9 @@ def test_pickles_name_memory_and_lock(make):
 
 @pytest.mark.portable_only
 def test_pickles_are_for_starting_children():
-    with pytest.raises(RuntimeError, match="^Synchronized objects should only be shared between processes through"):
+    with pytest.raises(
+        RuntimeError, match="^Synchronized objects should only be shared between processes through"
+    ):
         ForkingPickler.dumps(Value("i"))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def in_fork(func: Callable[..., Any], *args: Any) -> Any:
-    """Run ``func(*args)`` in a forked child and return its result; AssertionError with its traceback if it fails."""
+    """Run ``func(*args)`` in a forked child and return its result; AssertionError if it fails."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:

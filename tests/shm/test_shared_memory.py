@@ -166,7 +166,7 @@ def test_more_than_the_system_has_is_refused_before_it_is_touched():
     assert {n for n in os.listdir("/dev/shm") if n.startswith("prc_")} <= before
 
 
-# ---- the standard library at the other end ---------------------------------------------------------------------------
+# ---- the standard library at the other end ---------------------------------------------------------------
 
 
 def test_the_standard_library_attaches_to_ours(segment, children):

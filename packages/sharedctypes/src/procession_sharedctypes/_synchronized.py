@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 _SimpleCData = ctypes.c_int.__mro__[1]
 # The typecodes of ctypes' simple types whose values the accessors read and write themselves.
 _PLAIN = frozenset("bBhHiIlLqQfdc?")
-# A type with the other byte order is its own attribute of this name.
-_SWAPPED = "__ctype_be__" if sys.byteorder == "little" else "__ctype_le__"
+# A type's attributes for itself in either byte order; those of one byte have one type for both.
+_NATIVE, _SWAPPED = "__ctype_le__", "__ctype_be__"
+if sys.byteorder == "big":
+    _NATIVE, _SWAPPED = _SWAPPED, _NATIVE
 
 
 class AlreadySynchronizedError(AssertionError):
@@ -76,7 +78,9 @@ def _rebuild(token: Any, where: Any, offset: int, lock: Any) -> Any:
 def _plain_code(type_: Any) -> str:
     """The typecode of a plain number in the machine's byte order, "" for all else."""
     code = getattr(type_, "_type_", "")
-    if not issubclass(type_, _SimpleCData) or code not in _PLAIN or getattr(type_, _SWAPPED, None) is type_:
+    if not issubclass(type_, _SimpleCData) or code not in _PLAIN:
+        return ""
+    if getattr(type_, _SWAPPED, type_) is type_ and getattr(type_, _NATIVE, type_) is not type_:
         return ""
     return str(code)
 
