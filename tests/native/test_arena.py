@@ -203,7 +203,7 @@ def test_every_fork_has_a_slot_of_its_own() -> None:
         child = (cells[0] >> 32, cells[0] & 0xFFFFFFFF)
     assert child != mine
     assert not native.slot_alive(*child)
-    assert [p["pid"] for p in native.processes()] == [os.getpid()]
+    assert child not in [(p["slot"], p["generation"]) for p in native.processes()]
 
 
 def test_a_spawned_child_attaches_with_the_references_it_was_given() -> None:
@@ -232,6 +232,21 @@ def test_a_spawned_child_attaches_with_the_references_it_was_given() -> None:
     native.sweep()
     with pytest.raises(RuntimeError, match="no longer exists"):
         native.open_handle(handle)
+
+
+def test_a_child_that_dies_before_it_attaches_leaks_nothing() -> None:
+    block = native.Block(64)
+    slot, generation = native.reserve_slot("early death")
+    native.slot_hold(slot, generation, block)
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    native.child_started(slot, generation, child.pid)
+    assert native.slot_alive(slot, generation)
+    child.kill()
+    native.note_exit(child.pid, child.wait())
+    assert not native.slot_alive(slot, generation)
+    assert block.references() == 1
+    if child.stdin:
+        child.stdin.close()
 
 
 def test_a_cancelled_slot_gives_its_references_back() -> None:

@@ -341,6 +341,17 @@ static PyObject *py_cancel_slot(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *py_child_started(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    unsigned int pid;
+    if (!PyArg_ParseTuple(args, "III:child_started", &slot, &generation, &pid) || core_ensure() < 0) return NULL;
+    if (slot >= REGISTRY_SLOTS) return PyErr_Format(PyExc_ValueError, "there is no slot %u", slot);
+    registry_started(process_arena, slot, generation, pid);
+    Py_RETURN_NONE;
+}
+
 static PyObject *py_slot_hold(PyObject *m, PyObject *args)
 {
     (void)m;
@@ -545,6 +556,8 @@ static PyMethodDef functions[] = {
       "settle()\n--\n\nGive back the references that came with the slot and were not opened; after the start arguments are unpickled." },
     { "reserve_slot", py_reserve_slot, METH_VARARGS, "reserve_slot(name)\n--\n\n(slot, generation) for a child that is about to start." },
     { "cancel_slot", py_cancel_slot, METH_VARARGS, "cancel_slot(slot, generation)\n--\n\nThe child does not start: give everything back." },
+    { "child_started", py_child_started, METH_VARARGS,
+      "child_started(slot, generation, pid)\n--\n\nThe child of a reserved slot runs: if it dies before it attaches, note_exit(pid) finds the slot." },
     { "slot_hold", py_slot_hold, METH_VARARGS, "slot_hold(slot, generation, shared)\n--\n\nThe starting child gets a reference of its own." },
     { "next_fork_uses", py_next_fork_uses, METH_VARARGS,
       "next_fork_uses(slot, generation)\n--\n\nThe child of this thread's next fork takes that slot." },

@@ -115,7 +115,7 @@ static bool maps_an_arena(uint32_t pid)
     return found;
 }
 
-static bool process_is_gone(uint32_t pid, uint64_t registered_ns)
+static bool process_is_gone(uint32_t pid, uint64_t registered_ns, bool attached)
 {
     char path[64], state = 0;
     uint64_t start = 0;
@@ -127,14 +127,15 @@ static bool process_is_gone(uint32_t pid, uint64_t registered_ns)
     uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
     if (start > registered_ns / (1000000000ull / hz) + 2) return true;        /* the number was given to somebody else */
     if (state == 'Z' || state == 'X') return !any_thread_runs(pid);
-    return !maps_an_arena(pid);
+    return attached && !maps_an_arena(pid);
 }
 
 static bool slot_owner_alive(struct arena *a, uint32_t index, uint64_t word)
 {
     struct slot *s = slot_at(a, index);
     uint64_t pid = SH_GET(&s->pid);
-    if (state_of(word) == SLOT_STARTING && pid == 0) {
+    bool attached = state_of(word) != SLOT_STARTING;
+    if (!attached && pid == 0) {
         uint64_t parent = SH_GET(&s->parent);
         if (clock_boot_ns() - SH_GET(&s->registered_ns) < START_GRACE_NS) return true;
         return parent != a->self ? registry_alive(a, owner_slot((uint32_t)parent), owner_generation16((uint32_t)parent))
@@ -142,7 +143,7 @@ static bool slot_owner_alive(struct arena *a, uint32_t index, uint64_t word)
     }
     if (lease_held(a, index)) return true;
     if (pid == a->pid) return true;
-    return !process_is_gone((uint32_t)pid, SH_GET(&s->registered_ns));
+    return !process_is_gone((uint32_t)pid, SH_GET(&s->registered_ns), attached);
 }
 
 bool registry_alive(struct arena *a, uint32_t slot, uint32_t generation16)
@@ -278,6 +279,18 @@ static void give_back(struct arena *a, uint32_t slot, uint64_t word)
     txn_set(a, &s->last_death_ns, clock_ns());
     txn_set(a, &s->state, state_word(SLOT_FREE, generation_of(word)));
     arena_commit(a);
+}
+
+void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint32_t pid)
+{
+    struct slot *s = slot_at(a, slot);
+    arena_begin(a);
+    /* It may have attached already, or even ended and been reaped. */
+    if (SH_PEEK(&s->state) == state_word(SLOT_STARTING, generation) && SH_PEEK(&s->pid) == 0) {
+        txn_set(a, &s->registered_ns, clock_boot_ns());
+        txn_set(a, &s->pid, pid);
+    }
+    arena_end(a);
 }
 
 void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation)

@@ -19,8 +19,8 @@
  * dead if no such pid, or it started later than the slot was registered, or all its threads are in state Z or X,
  * or it has no mapping of an arena any more (it has called exec).
  * A live process with a free byte takes its lock again when it next registers an operation (registry_refresh).
- * A STARTING slot (made by the parent before the fork or spawn) has no lock yet: it is alive while its parent is, and until
- * START_GRACE_NS after the parent's death.
+ * A STARTING slot (made by the parent before the fork or spawn) has no lock yet: once the parent has written the child's pid it
+ * is judged by that; until then it is alive while its parent is, and for START_GRACE_NS from its making at least.
  */
 #ifndef PROCESSION_REGISTRY_H
 #define PROCESSION_REGISTRY_H
@@ -43,6 +43,7 @@ struct slot *slot_at(struct arena *a, uint32_t index);
 int  registry_join(struct arena *a, const char *name);                     /* a slot of our own */
 int  registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation); /* for a child to come */
 int  registry_take(struct arena *a, uint32_t slot, uint32_t generation);   /* we are that child; AR_GONE if it was given up */
+void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint32_t pid);  /* the reserved slot's child runs, not attached yet */
 void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation);
 void registry_leave(struct arena *a);                                      /* orderly exit: our references are given back */
 void registry_set_name(struct arena *a, const char *name);

@@ -29,6 +29,12 @@ def cancel(slot: Slot | None) -> None:
         core.cancel_slot(*slot)
 
 
+def started(slot: Slot | None, pid: int) -> None:
+    """Write who the child of a reserved slot is, so that its death is noticed also before it attaches."""
+    if slot is not None:
+        core.child_started(slot[0], slot[1], pid)
+
+
 def hold(slot: Slot | None, shared: object) -> None:
     """Let the child's slot take a reference on a shared object that its arguments name."""
     if slot is not None:

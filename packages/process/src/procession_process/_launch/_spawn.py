@@ -13,7 +13,7 @@ import sys
 
 from .._flags import interpreter_arguments
 from .._methods import get_executable, have_pidfd
-from .._native import arena_fds
+from .._native import arena_fds, started
 from ._payload import SpawnTransfer, as_file, build
 from ._popen import BasePopen
 
@@ -118,6 +118,7 @@ class Popen(BasePopen):
                 self._adopt(spawn_interpreter("_child", transfer.fds))
             else:
                 self._launch_with_pipe(transfer)
+            started(transfer.slot, self.pid)
         except BaseException:
             transfer.fail()
             raise
