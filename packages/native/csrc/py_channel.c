@@ -1,0 +1,802 @@
+/* py_channel.c: Channel and Hub, the pool's private channels to its workers, as Python sees them.
+ *
+ * The pool's side of a channel belongs to one thread at a time (the caller holds the engine's lock); so does the worker's.
+ */
+#include "py_channel.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#define SPIN_MOST_NS 40000u
+#define SIGNALS_EVERY 64
+
+typedef struct {
+    PyObject_HEAD
+    Py_buffer memory, hub_memory;
+    struct channel *c;
+    struct hub *hub;
+    int eventfd;
+    uint32_t spin_ns;
+    int cpus;
+    uint64_t batch_at;      /* worker: position of the batch in hand */
+    struct batch *batch;    /* worker: the batch in hand, NULL: none */
+    const char *item, *item_end;
+    uint32_t item_index;    /* worker: index of the item at `item` */
+    uint64_t idle_since;
+} Channel;
+
+typedef struct {
+    PyObject_HEAD
+    Py_buffer memory;
+    struct hub *hub;
+    uint32_t spin_ns;
+    int cpus;
+} Hub;
+
+static PyObject *channel_type, *hub_type;
+
+static int get_memory(PyObject *from, Py_buffer *view, size_t least, const char *what)
+{
+    if (PyObject_GetBuffer(from, view, PyBUF_WRITABLE) < 0) return -1;
+    if ((size_t)view->len < least || (uintptr_t)view->buf % 8 != 0) {
+        PyErr_Format(PyExc_ValueError, "%s needs at least %zu bytes of memory at a multiple of 8; got %zd bytes", what, least, view->len);
+        PyBuffer_Release(view);
+        return -1;
+    }
+    return 0;
+}
+
+static void adapt(uint32_t *spin, bool won, int cpus)
+{
+    if (cpus < 2) *spin = 0;
+    else if (won) *spin = *spin * 2 + 1000 > SPIN_MOST_NS ? SPIN_MOST_NS : *spin * 2 + 1000;
+    else *spin = *spin / 2 < 500 ? 500 : *spin / 2;
+}
+
+/* ---- construction -------------------------------------------------------------------------------------------------- */
+
+static PyObject *format_channel(PyObject *self, PyObject *args)
+{
+    PyObject *from;
+    unsigned int tasks, results;
+    Py_buffer view;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OII", &from, &tasks, &results)) return NULL;
+    if (tasks % 64 || results % 64 || tasks < 1024 || results < 1024) {
+        PyErr_Format(PyExc_ValueError, "a ring has a multiple of 64 bytes and at least 1024; got %u and %u", tasks, results);
+        return NULL;
+    }
+    if (get_memory(from, &view, (size_t)CHANNEL_HEADER + tasks + results, "a channel") < 0) return NULL;
+    channel_format(view.buf, tasks, results);
+    PyBuffer_Release(&view);
+    Py_RETURN_NONE;
+}
+
+static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+    PyObject *from, *hub;
+    int fd;
+    if (kw != NULL && PyDict_Size(kw)) { PyErr_SetString(PyExc_TypeError, "Channel() takes no keyword arguments"); return NULL; }
+    if (!PyArg_ParseTuple(args, "OOi", &from, &hub, &fd)) return NULL;
+    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Channel *self = (Channel *)make(type, 0);
+    if (self == NULL) return NULL;
+    self->eventfd = fd;
+    self->cpus = cpus_usable();
+    self->spin_ns = self->cpus > 1 ? 10000 : 0;
+    if (get_memory(from, &self->memory, CHANNEL_HEADER, "a channel") < 0) { Py_DECREF(self); return NULL; }
+    self->c = self->memory.buf;
+    if (get_memory(hub, &self->hub_memory, HUB_SIZE, "a hub") < 0) { Py_DECREF(self); return NULL; }
+    self->hub = self->hub_memory.buf;
+    const char *why = channel_check(self->c, (uint64_t)self->memory.len);
+    if (why != NULL) {
+        PyErr_SetString(PyExc_ValueError, why);
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static void channel_dealloc(Channel *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    if (self->memory.obj != NULL) PyBuffer_Release(&self->memory);
+    if (self->hub_memory.obj != NULL) PyBuffer_Release(&self->hub_memory);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* ---- the pool's side ----------------------------------------------------------------------------------------------- */
+
+static void wake_worker(Channel *self)
+{
+    struct channel *c = self->c;
+    SH_FENCE(); /* t_head before t_sleeping; pairs with the fence in channel_next */
+    if (SH_GET(&c->t_sleeping)) {
+        SH_ADD(&c->t_bell, 1);
+        word_wake(&c->t_bell, 1);
+    }
+}
+
+/* Copies a finished record into the task ring: 1 done, 0 no room. */
+static int post(Channel *self, struct buffer *b, uint64_t *position)
+{
+    struct channel *c = self->c;
+    uint32_t size = SH_PEEK(&c->task_size);
+    uint64_t head = SH_PEEK(&c->t_head), tail = SH_GET(&c->t_tail);
+    char *to = ring_reserve(channel_tasks(c), size, &head, tail, (uint32_t)b->used);
+    if (to == NULL) return 0;
+    memcpy(to, b->data, b->used);
+    *position = head;
+    SH_SET(&c->t_head, head + b->used);
+    wake_worker(self);
+    return 1;
+}
+
+static int pad8(struct buffer *b)
+{
+    static const char zeros[8];
+    return b->used % 8 ? buffer_add(b, zeros, 8 - b->used % 8) : 0;
+}
+
+PyDoc_STRVAR(send_doc,
+"send(batch, function, mode, items, start, stop, dumps) -> (sent, position)\n\n"
+"Send the tasks items[start:stop], or as many of the first ones as there is room for.  When dumps() raises for the\n"
+"first one, the exception is raised; for a later one, those before it are sent.");
+static PyObject *channel_send(Channel *self, PyObject *args)
+{
+    unsigned int id, function, mode;
+    PyObject *items, *dumps;
+    Py_ssize_t start, stop;
+    if (!PyArg_ParseTuple(args, "IIIO!nnO", &id, &function, &mode, &PyList_Type, &items, &start, &stop, &dumps)) return NULL;
+    struct channel *c = self->c;
+    uint32_t ring = SH_PEEK(&c->task_size);
+    uint64_t used = SH_PEEK(&c->t_head) - SH_GET(&c->t_tail);
+    size_t room = ring - used < ring / 2 ? ring - used : ring / 2;
+    if (room < sizeof(struct batch) + 64) return Py_BuildValue("(IK)", 0u, 0ull);
+    struct buffer b;
+    buffer_init(&b);
+    struct batch head = {.head = {.kind = RECORD_BATCH, .mode = (uint16_t)mode}, .id = id, .function = function};
+    if (buffer_add(&b, &head, sizeof head) < 0) goto fail;
+    Py_ssize_t i;
+    for (i = start; i < stop && i < PyList_Size(items); i++) {
+        size_t before = b.used;
+        PyObject *item = PyList_GetItem(items, i);
+        if (item == NULL) goto fail;
+        Py_INCREF(item);
+        int done = item_encode(&b, item, dumps, 0);
+        Py_DECREF(item);
+        if (done < 0) {
+            if (i == start) goto fail;
+            PyErr_Clear();
+            break;
+        }
+        if (b.used + 8 > room) { b.used = before; break; }
+    }
+    uint32_t sent = (uint32_t)(i - start);
+    uint64_t position = 0;
+    if (sent) {
+        if (pad8(&b) < 0) goto fail;
+        struct batch *whole = (struct batch *)b.data;
+        whole->head.size = (uint32_t)b.used;
+        whole->count = sent;
+        SH_INIT(&whole->claim, (uint64_t)sent << 32);
+        if (!post(self, &b, &position)) sent = 0;
+    }
+    buffer_free(&b);
+    return Py_BuildValue("(IK)", sent, (unsigned long long)position);
+fail:
+    buffer_free(&b);
+    return NULL;
+}
+
+PyDoc_STRVAR(message_doc, "message(data) -> bool\n\nSend bytes for the worker's own use; False: no room now.");
+static PyObject *channel_message(Channel *self, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+    struct buffer b;
+    buffer_init(&b);
+    struct message head = {.head = {.kind = RECORD_MESSAGE}, .length = (uint32_t)view.len};
+    uint64_t position;
+    int done = buffer_add(&b, &head, sizeof head) < 0 || buffer_add(&b, view.buf, (size_t)view.len) < 0 || pad8(&b) < 0 ? -1 : 0;
+    if (done == 0) {
+        ((struct message *)b.data)->head.size = (uint32_t)b.used;
+        done = post(self, &b, &position);
+    }
+    buffer_free(&b);
+    PyBuffer_Release(&view);
+    return done < 0 ? NULL : PyBool_FromLong(done);
+}
+
+PyDoc_STRVAR(cut_doc,
+"cut(position, limit) -> (next, limit) or None\n\n"
+"Take back the tasks of a batch from index limit on, as far as the worker has not claimed them; tells which are the\n"
+"worker's now: those below limit, of which those below next are claimed.  None: the worker has finished the batch.");
+static PyObject *channel_cut(Channel *self, PyObject *args)
+{
+    unsigned long long position;
+    unsigned int limit;
+    if (!PyArg_ParseTuple(args, "KI", &position, &limit)) return NULL;
+    struct channel *c = self->c;
+    /* Only the pool writes this ring, so the record is intact even if the worker finishes it meanwhile. */
+    if (position < SH_GET(&c->t_tail)) Py_RETURN_NONE;
+    struct batch *b = (struct batch *)(channel_tasks(c) + position % SH_PEEK(&c->task_size));
+    uint64_t word = batch_cut(b, limit);
+    return Py_BuildValue("(II)", (unsigned int)word, (unsigned int)(word >> 32));
+}
+
+PyDoc_STRVAR(state_doc,
+"state() -> (started_ns, busy_ns, done, waited_ns, sleeping, queued_bytes, chunk_item)");
+static PyObject *channel_state(Channel *self, PyObject *none)
+{
+    struct channel *c = self->c;
+    (void)none;
+    return Py_BuildValue("(KKKKIKI)", (unsigned long long)SH_GET(&c->started_ns), (unsigned long long)SH_GET(&c->busy_ns),
+                         (unsigned long long)SH_GET(&c->done), (unsigned long long)SH_GET(&c->waited_ns),
+                         (unsigned int)SH_GET(&c->t_sleeping),
+                         (unsigned long long)(SH_GET(&c->t_head) - SH_GET(&c->t_tail)), (unsigned int)SH_GET(&c->chunk_item));
+}
+
+static PyObject *channel_nudge(Channel *self, PyObject *none)
+{
+    (void)none;
+    SH_ADD(&self->c->t_bell, 1);
+    word_wake(&self->c->t_bell, 1);
+    Py_RETURN_NONE;
+}
+
+static PyObject *channel_ready(Channel *self, PyObject *none)
+{
+    (void)none;
+    return PyBool_FromLong(SH_GET(&self->c->r_head) != SH_PEEK(&self->c->r_tail));
+}
+
+static PyObject *channel_positions(Channel *self, PyObject *none)
+{
+    (void)none;
+    return Py_BuildValue("(KK)", (unsigned long long)SH_GET(&self->c->r_head), (unsigned long long)SH_GET(&self->c->r_tail));
+}
+
+/* ---- the worker's side --------------------------------------------------------------------------------------------- */
+
+/* Waits until the result ring has room; 0, or -1 with an exception of a signal handler. */
+static int emit(Channel *self, struct buffer *b)
+{
+    struct channel *c = self->c;
+    uint32_t size = SH_PEEK(&c->result_size);
+    if (pad8(b) < 0) return -1;
+    ((struct record *)b->data)->size = (uint32_t)b->used;
+    if (b->used > size / 2) {
+        PyErr_Format(PyExc_ValueError, "a record of %zu bytes does not fit a ring of %u", b->used, size);
+        return -1;
+    }
+    for (;;) {
+        uint64_t head = SH_PEEK(&c->r_head), tail = SH_GET(&c->r_tail);
+        char *to = ring_reserve(channel_results(c), size, &head, tail, (uint32_t)b->used);
+        if (to != NULL) {
+            memcpy(to, b->data, b->used);
+            SH_SET(&c->r_head, head + b->used);
+            return 0;
+        }
+        uint32_t seen = SH_GET(&c->r_bell);
+        SH_SET(&c->r_waiting, 1);
+        SH_FENCE(); /* r_waiting before r_tail; pairs with the fence in drain */
+        if (SH_GET(&c->r_tail) == tail) {
+            hub_ring(self->hub, self->eventfd, true);
+            Py_BEGIN_ALLOW_THREADS
+            word_sleep(&c->r_bell, seen, 100000000u);
+            Py_END_ALLOW_THREADS
+        }
+        SH_SET(&c->r_waiting, 0);
+        if (PyErr_CheckSignals() < 0) return -1;
+    }
+}
+
+PyDoc_STRVAR(emit_doc, "emit(data)\n\nSend bytes to the pool as a message; waits for room.");
+static PyObject *channel_emit(Channel *self, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+    struct buffer b;
+    buffer_init(&b);
+    struct message head = {.head = {.kind = RECORD_MESSAGE}, .length = (uint32_t)view.len};
+    int done = buffer_add(&b, &head, sizeof head) < 0 || buffer_add(&b, view.buf, (size_t)view.len) < 0 ? -1 : emit(self, &b);
+    buffer_free(&b);
+    PyBuffer_Release(&view);
+    if (done < 0) return NULL;
+    hub_ring(self->hub, self->eventfd, true);
+    Py_RETURN_NONE;
+}
+
+static void finish_batch(Channel *self)
+{
+    self->batch = NULL;
+    SH_SET(&self->c->t_tail, self->batch_at);
+}
+
+PyDoc_STRVAR(next_doc,
+"next(timeout) -> None, bytes or (batch, function, mode, count)\n\n"
+"Wait for the next record of the pool, at most timeout seconds (below 0: for ever).");
+static PyObject *channel_next(Channel *self, PyObject *args)
+{
+    double timeout;
+    if (!PyArg_ParseTuple(args, "d", &timeout)) return NULL;
+    struct channel *c = self->c;
+    uint64_t begun = 0, limit = timeout < 0 ? UINT64_MAX : (uint64_t)(timeout * 1e9);
+    for (;;) {
+        uint64_t tail = SH_PEEK(&c->t_tail), head = SH_GET(&c->t_head);
+        struct record *r = ring_peek(channel_tasks(c), SH_PEEK(&c->task_size), head, &tail);
+        if (r != NULL) {
+            if (begun) SH_SET(&c->waited_ns, SH_PEEK(&c->waited_ns) + (monotonic_ns() - begun));
+            uint64_t after = tail + r->size;
+            if (r->kind == RECORD_MESSAGE) {
+                struct message *m = (struct message *)r;
+                PyObject *data = PyBytes_FromStringAndSize((char *)(m + 1), m->length);
+                if (data != NULL) SH_SET(&c->t_tail, after);
+                return data;
+            }
+            if (tail != SH_PEEK(&c->t_tail)) SH_SET(&c->t_tail, tail); /* the padding is done with */
+            self->batch = (struct batch *)r;
+            self->batch_at = after;
+            self->item = (char *)(self->batch + 1);
+            self->item_end = (char *)r + r->size;
+            self->item_index = 0;
+            /* The last one: the pool has time to send more while it runs. */
+            if (after == SH_GET(&c->t_head) && SH_GET(&self->hub->refill)) hub_ring(self->hub, self->eventfd, true);
+            return Py_BuildValue("(IIII)", self->batch->id, self->batch->function, (unsigned)r->mode, self->batch->count);
+        }
+        uint64_t now = monotonic_ns();
+        if (!begun) {
+            begun = now;
+            hub_ring(self->hub, self->eventfd, true);
+        }
+        if (limit != UINT64_MAX && now - begun >= limit) {
+            SH_SET(&c->waited_ns, SH_PEEK(&c->waited_ns) + (now - begun));
+            Py_RETURN_NONE;
+        }
+        bool won = false;
+        Py_BEGIN_ALLOW_THREADS
+        if (self->spin_ns) {
+            uint64_t until = now + self->spin_ns;
+            do {
+                for (int i = 0; i < 16; i++) cpu_relax();
+                won = SH_GET(&c->t_head) != head;
+            } while (!won && monotonic_ns() < until);
+        }
+        if (!won) {
+            uint32_t seen = SH_GET(&c->t_bell);
+            SH_SET(&c->t_sleeping, 1);
+            SH_FENCE(); /* t_sleeping before t_head; pairs with wake_worker */
+            if (SH_GET(&c->t_head) == head) word_sleep(&c->t_bell, seen, limit == UINT64_MAX ? UINT64_MAX : limit - (now - begun));
+            SH_SET(&c->t_sleeping, 0);
+        }
+        Py_END_ALLOW_THREADS
+        adapt(&self->spin_ns, won, self->cpus);
+        if (PyErr_CheckSignals() < 0) return NULL;
+    }
+}
+
+enum call_mode { CALL_ONE = 0, CALL_STAR = 1, CALL_ANY = 2, CALL_CHUNK = 3, CALL_STAR_CHUNK = 4 };
+
+static PyObject *call_star(PyObject *function, PyObject *arg)
+{
+    PyObject *tuple = PyTuple_Check(arg) ? (Py_INCREF(arg), arg) : PySequence_Tuple(arg);
+    if (tuple == NULL) return NULL;
+    PyObject *value = PyObject_Call(function, tuple, NULL);
+    Py_DECREF(tuple);
+    return value;
+}
+
+static PyObject *call(Channel *self, PyObject *function, PyObject *arg, unsigned int mode)
+{
+    if (mode == CALL_ONE) return PyObject_CallFunctionObjArgs(function, arg, NULL);
+    if (mode == CALL_STAR) return call_star(function, arg);
+    if (mode == CALL_ANY) {
+        if (!PyTuple_Check(arg) || PyTuple_Size(arg) != 2) { PyErr_BadInternalCall(); return NULL; }
+        return PyObject_Call(function, PyTuple_GetItem(arg, 0), PyTuple_GetItem(arg, 1));
+    }
+    if (!PyList_Check(arg)) { PyErr_BadInternalCall(); return NULL; }
+    Py_ssize_t n = PyList_Size(arg);
+    PyObject *values = PyList_New(n);
+    for (Py_ssize_t i = 0; values != NULL && i < n; i++) {
+        SH_SET(&self->c->chunk_item, (uint32_t)i);
+        PyObject *item = PyList_GetItem(arg, i), *value;
+        value = mode == CALL_CHUNK ? PyObject_CallFunctionObjArgs(function, item, NULL) : call_star(function, item);
+        if (value == NULL || PyList_SetItem(values, i, value) < 0) { Py_DECREF(values); values = NULL; }
+    }
+    return values;
+}
+
+static PyObject *raised(void)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (value != NULL && trace != NULL) PyException_SetTraceback(value, trace);
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return value;
+}
+
+PyDoc_STRVAR(run_doc,
+"run(function, loads, dumps, failed, most) -> int\n\n"
+"Run tasks of the batch in hand, at most `most`; returns how many ran.  The result of each is visible to the pool as\n"
+"soon as it is there.  failed(exception) -> (tag, bytes) makes the result of a task that raised.  in_hand tells\n"
+"whether the batch has tasks left.");
+static PyObject *channel_run(Channel *self, PyObject *args)
+{
+    PyObject *function, *loads, *dumps, *failed;
+    Py_ssize_t most;
+    if (!PyArg_ParseTuple(args, "OOOOn", &function, &loads, &dumps, &failed, &most)) return NULL;
+    struct channel *c = self->c;
+    Py_ssize_t ran = 0;
+    struct buffer b;
+    buffer_init(&b);
+    uint64_t begun = monotonic_ns();
+    while (self->batch != NULL && ran < most) {
+        int64_t index = batch_claim(self->batch);
+        if (index < 0) { finish_batch(self); break; }
+        SH_SET(&c->started_ns, begun);
+        struct result head = {.head = {.kind = RECORD_RESULT}, .batch = self->batch->id, .index = (uint32_t)index};
+        PyObject *value = NULL, *arg = NULL;
+        while (self->item_index < (uint32_t)index && item_skip(&self->item, self->item_end) == 0) self->item_index++;
+        arg = item_decode(&self->item, self->item_end, loads);
+        self->item_index++;
+        if (arg != NULL) {
+            value = call(self, function, arg, self->batch->head.mode);
+            Py_DECREF(arg);
+        }
+        b.used = 0;
+        if (buffer_add(&b, &head, sizeof head) < 0) goto fail;
+        int done = value == NULL ? -1 : item_encode(&b, value, dumps, 0);
+        Py_XDECREF(value);
+        if (done < 0) {
+            PyObject *error = raised(), *payload = NULL;
+            if (error != NULL) {
+                b.used = sizeof head;
+                ((struct result *)b.data)->head.mode = 1;
+                /* failed() takes the place of dumps() */
+                payload = PyObject_CallFunctionObjArgs(failed, error, NULL);
+                Py_DECREF(error);
+            }
+            if (payload == NULL) goto fail;
+            PyObject *data = PyTuple_Check(payload) && PyTuple_Size(payload) == 2 ? PyTuple_GetItem(payload, 1) : NULL;
+            if (data == NULL || !PyBytes_Check(data)) { Py_DECREF(payload); PyErr_BadInternalCall(); goto fail; }
+            uint32_t word = (uint32_t)PyLong_AsLong(PyTuple_GetItem(payload, 0)) | (uint32_t)PyBytes_Size(data) << 8;
+            done = buffer_add(&b, &word, 4) < 0 || buffer_add(&b, PyBytes_AsString(data), (size_t)PyBytes_Size(data)) < 0 ? -1 : 0;
+            Py_DECREF(payload);
+            if (done < 0) goto fail;
+        }
+        uint64_t now = monotonic_ns();
+        SH_SET(&c->busy_ns, SH_PEEK(&c->busy_ns) + (now - begun));
+        SH_SET(&c->done, SH_PEEK(&c->done) + 1);
+        SH_SET(&c->started_ns, 0);
+        bool slow = now - begun > 200000u;
+        begun = now;
+        if (emit(self, &b) < 0) goto fail;
+        ran++;
+        uint64_t waiting = SH_PEEK(&c->r_head) - SH_GET(&c->r_tail);
+        hub_ring(self->hub, self->eventfd, waiting > SH_PEEK(&c->result_size) / 2 || slow);
+        if (ran % SIGNALS_EVERY == 0 && PyErr_CheckSignals() < 0) goto fail;
+    }
+    buffer_free(&b);
+    return PyLong_FromSsize_t(ran);
+fail:
+    buffer_free(&b);
+    return NULL;
+}
+
+static PyObject *channel_in_hand(Channel *self, void *none)
+{
+    (void)none;
+    return PyBool_FromLong(self->batch != NULL);
+}
+
+/* ---- the hub ------------------------------------------------------------------------------------------------------- */
+
+static PyObject *hub_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+    PyObject *from;
+    if (kw != NULL && PyDict_Size(kw)) { PyErr_SetString(PyExc_TypeError, "Hub() takes no keyword arguments"); return NULL; }
+    if (!PyArg_ParseTuple(args, "O", &from)) return NULL;
+    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Hub *self = (Hub *)make(type, 0);
+    if (self == NULL) return NULL;
+    if (get_memory(from, &self->memory, HUB_SIZE, "a hub") < 0) { Py_DECREF(self); return NULL; }
+    self->hub = self->memory.buf;
+    self->cpus = cpus_usable();
+    self->spin_ns = self->cpus > 1 ? 10000 : 0;
+    return (PyObject *)self;
+}
+
+static void hub_dealloc(Hub *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    if (self->memory.obj != NULL) PyBuffer_Release(&self->memory);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static bool has_results(PyObject *channels)
+{
+    Py_ssize_t n = PyList_Size(channels);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        Channel *ch = (Channel *)PyList_GetItem(channels, i);
+        if (SH_GET(&ch->c->r_head) != SH_PEEK(&ch->c->r_tail)) return true;
+    }
+    return false;
+}
+
+static int check_channels(PyObject *channels)
+{
+    Py_ssize_t n = PyList_Size(channels);
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (Py_TYPE(PyList_GetItem(channels, i)) != (PyTypeObject *)channel_type) {
+            PyErr_SetString(PyExc_TypeError, "a list of Channel objects is needed");
+            return -1;
+        }
+    return 0;
+}
+
+PyDoc_STRVAR(wait_doc,
+"wait(channels, mode, timeout) -> bool\n\n"
+"As the one leader, wait until a channel has results, a ring of the right kind comes or timeout seconds have passed\n"
+"(below 0: for ever).  Says whether results are there.");
+static PyObject *hub_wait(Hub *self, PyObject *args)
+{
+    PyObject *channels;
+    unsigned int mode;
+    double timeout;
+    if (!PyArg_ParseTuple(args, "O!Id", &PyList_Type, &channels, &mode, &timeout) || check_channels(channels) < 0) return NULL;
+    struct hub *h = self->hub;
+    Py_ssize_t n = PyList_Size(channels);
+    if (has_results(channels)) Py_RETURN_TRUE;
+    /* The list may change as soon as the GIL is released: look at the words, and keep the channels alive. */
+    PyObject *keep = PySequence_Tuple(channels);
+    if (keep == NULL) return NULL;
+    struct channel *few[16], **all = n <= 16 ? few : PyMem_Malloc((size_t)n * sizeof *all);
+    if (all == NULL) { Py_DECREF(keep); return PyErr_NoMemory(); }
+    for (Py_ssize_t i = 0; i < n; i++) all[i] = ((Channel *)PyTuple_GetItem(keep, i))->c;
+    uint32_t bell = SH_GET(&h->leader_bell);
+    bool won = false, spun = false;
+    Py_BEGIN_ALLOW_THREADS
+    if (self->spin_ns && mode != WAKE_NEVER) {
+        uint64_t until = monotonic_ns() + self->spin_ns;
+        spun = true;
+        do {
+            for (int i = 0; i < 8; i++) cpu_relax();
+            for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
+        } while (!won && SH_GET(&h->leader_bell) == bell && monotonic_ns() < until);
+    }
+    if (spun) adapt(&self->spin_ns, won, self->cpus);
+    if (!won) {
+        SH_SET(&h->leader_mode, mode);
+        SH_FENCE(); /* leader_mode before r_head; pairs with hub_ring */
+        for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
+        if (!won) word_sleep(&h->leader_bell, bell, timeout < 0 ? UINT64_MAX : (uint64_t)(timeout * 1e9));
+        SH_SET(&h->leader_mode, WAKE_AWAKE);
+        for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
+    }
+    Py_END_ALLOW_THREADS
+    if (all != few) PyMem_Free(all);
+    Py_DECREF(keep);
+    if (PyErr_CheckSignals() < 0) return NULL;
+    return PyBool_FromLong(won);
+}
+
+static PyObject *hub_lead(Hub *self, PyObject *on)
+{
+    SH_SET(&self->hub->leader_mode, PyObject_IsTrue(on) ? WAKE_AWAKE : WAKE_NEVER);
+    SH_FENCE();
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_supervise(Hub *self, PyObject *mode)
+{
+    unsigned long m = PyLong_AsUnsignedLong(mode);
+    if (m == (unsigned long)-1 && PyErr_Occurred()) return NULL;
+    if (SH_PEEK(&self->hub->super_mode) != m) {
+        SH_SET(&self->hub->super_mode, (uint32_t)m);
+        SH_FENCE(); /* super_mode before the caller's next look at the rings; pairs with hub_ring */
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_heard(Hub *self, PyObject *none)
+{
+    (void)none;
+    SH_SET(&self->hub->super_rung, 0);
+    SH_FENCE();
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_refill(Hub *self, PyObject *on)
+{
+    uint32_t wish = PyObject_IsTrue(on) ? 1 : 0;
+    if (SH_PEEK(&self->hub->refill) != wish) SH_SET(&self->hub->refill, wish);
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_ring_leader_py(Hub *self, PyObject *none)
+{
+    (void)none;
+    hub_ring_leader(self->hub);
+    Py_RETURN_NONE;
+}
+
+static PyObject *hub_any(Hub *self, PyObject *channels)
+{
+    (void)self;
+    if (!PyList_Check(channels) || check_channels(channels) < 0) return NULL;
+    return PyBool_FromLong(has_results(channels));
+}
+
+/* Adds (channel, status, batch, first, values) to the list. */
+static int add_run(PyObject *runs, Py_ssize_t channel, int status, uint32_t batch, uint32_t first, PyObject *values)
+{
+    PyObject *run = Py_BuildValue("(niIIO)", channel, status, batch, first, values);
+    if (run == NULL) return -1;
+    int done = PyList_Append(runs, run);
+    Py_DECREF(run);
+    return done;
+}
+
+PyDoc_STRVAR(drain_doc,
+"drain(channels, loads, most) -> [(channel, status, batch, first, values), ...]\n\n"
+"Collect what the workers have sent, at most about `most` records.  Status 0: values are the results of the tasks\n"
+"first, first + 1, ...; 1: of one task that raised, as loads() gave it; 2: loads() raised, the value is the exception;\n"
+"3: a message.");
+static PyObject *hub_drain(Hub *self, PyObject *args)
+{
+    PyObject *channels, *loads;
+    Py_ssize_t most;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "O!On", &PyList_Type, &channels, &loads, &most) || check_channels(channels) < 0) return NULL;
+    PyObject *runs = PyList_New(0), *keep = PySequence_Tuple(channels);
+    if (runs == NULL || keep == NULL) goto fail;
+    Py_ssize_t n = PyTuple_Size(keep);
+    for (Py_ssize_t i = 0; i < n && most > 0; i++) {
+        struct channel *c = ((Channel *)PyTuple_GetItem(keep, i))->c;
+        uint32_t ring = SH_PEEK(&c->result_size);
+        uint64_t tail = SH_PEEK(&c->r_tail), head = SH_GET(&c->r_head);
+        if (tail == head) continue;
+        PyObject *values = NULL;
+        uint32_t batch = 0, first = 0;
+        struct record *r;
+        while (most-- > 0 && (r = ring_peek(channel_results(c), ring, head, &tail)) != NULL) {
+            PyObject *value;
+            int status = 0;
+            uint32_t id = 0, index = 0;
+            if (r->kind == RECORD_MESSAGE) {
+                struct message *m = (struct message *)r;
+                value = PyBytes_FromStringAndSize((char *)(m + 1), m->length);
+                status = 3;
+            } else {
+                struct result *res = (struct result *)r;
+                const char *at = (char *)(res + 1);
+                id = res->batch;
+                index = res->index;
+                status = res->head.mode;
+                value = item_decode(&at, (char *)r + r->size, loads);
+                if (value == NULL) { status = 2; value = raised(); }
+            }
+            tail += r->size;
+            SH_SET(&c->r_tail, tail);
+            if (value == NULL) { Py_XDECREF(values); goto fail; }
+            if (values != NULL && (status != 0 || id != batch || index != first + (uint32_t)PyList_Size(values))) {
+                int done = add_run(runs, i, 0, batch, first, values);
+                Py_DECREF(values);
+                values = NULL;
+                if (done < 0) { Py_DECREF(value); goto fail; }
+            }
+            if (status == 0) {
+                if (values == NULL) {
+                    batch = id;
+                    first = index;
+                    values = PyList_New(0);
+                }
+                int done = values == NULL ? -1 : PyList_Append(values, value);
+                Py_DECREF(value);
+                if (done < 0) { Py_XDECREF(values); goto fail; }
+            } else {
+                PyObject *one = PyList_New(1);
+                if (one == NULL || PyList_SetItem(one, 0, value) < 0 || add_run(runs, i, status, id, index, one) < 0) {
+                    Py_XDECREF(one);
+                    goto fail;
+                }
+                Py_DECREF(one);
+            }
+        }
+        if (tail != SH_PEEK(&c->r_tail)) SH_SET(&c->r_tail, tail);
+        if (values != NULL) {
+            int done = add_run(runs, i, 0, batch, first, values);
+            Py_DECREF(values);
+            if (done < 0) goto fail;
+        }
+        SH_FENCE(); /* r_tail before r_waiting; pairs with emit */
+        if (SH_GET(&c->r_waiting)) {
+            SH_ADD(&c->r_bell, 1);
+            word_wake(&c->r_bell, 1);
+        }
+    }
+    Py_DECREF(keep);
+    return runs;
+fail:
+    Py_XDECREF(runs);
+    Py_XDECREF(keep);
+    return NULL;
+}
+
+/* ---- the module's part --------------------------------------------------------------------------------------------- */
+
+static PyMethodDef channel_methods[] = {
+    {"send", (PyCFunction)channel_send, METH_VARARGS, send_doc},
+    {"message", (PyCFunction)channel_message, METH_O, message_doc},
+    {"cut", (PyCFunction)channel_cut, METH_VARARGS, cut_doc},
+    {"state", (PyCFunction)channel_state, METH_NOARGS, state_doc},
+    {"nudge", (PyCFunction)channel_nudge, METH_NOARGS, "nudge()\n\nWake the worker."},
+    {"ready", (PyCFunction)channel_ready, METH_NOARGS, "ready() -> bool\n\nWhether results wait."},
+    {"positions", (PyCFunction)channel_positions, METH_NOARGS,
+     "positions() -> (written, read)\n\nBytes of results ever written and ever read."},
+    {"emit", (PyCFunction)channel_emit, METH_O, emit_doc},
+    {"next", (PyCFunction)channel_next, METH_VARARGS, next_doc},
+    {"run", (PyCFunction)channel_run, METH_VARARGS, run_doc},
+    {NULL, NULL, 0, NULL},
+};
+static PyGetSetDef channel_getset[] = {
+    {"in_hand", (getter)channel_in_hand, NULL, "Whether a batch has been taken that may have tasks left.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot channel_slots[] = {
+    {Py_tp_new, channel_new}, {Py_tp_dealloc, channel_dealloc}, {Py_tp_methods, channel_methods},
+    {Py_tp_getset, channel_getset},
+    {Py_tp_doc, "Channel(memory, hub_memory, eventfd)\n\nOne side of the channel between a pool and a worker."}, {0, NULL},
+};
+static PyType_Spec channel_spec = {
+    .name = "procession_native._core.Channel", .basicsize = sizeof(Channel), .flags = Py_TPFLAGS_DEFAULT, .slots = channel_slots,
+};
+
+static PyMethodDef hub_methods[] = {
+    {"wait", (PyCFunction)hub_wait, METH_VARARGS, wait_doc},
+    {"lead", (PyCFunction)hub_lead, METH_O, "lead(on)\n\nBegin or end to be there for results."},
+    {"supervise", (PyCFunction)hub_supervise, METH_O, "supervise(mode)\n\nWhen workers ring the eventfd."},
+    {"heard", (PyCFunction)hub_heard, METH_NOARGS, "heard()\n\nLet the eventfd be rung again."},
+    {"refill", (PyCFunction)hub_refill, METH_O, "refill(on)\n\nWhether tasks wait in the pool."},
+    {"ring_leader", (PyCFunction)hub_ring_leader_py, METH_NOARGS, "ring_leader()\n\nWake the leader."},
+    {"any", (PyCFunction)hub_any, METH_O, "any(channels) -> bool\n\nWhether results wait in any of them."},
+    {"drain", (PyCFunction)hub_drain, METH_VARARGS, drain_doc},
+    {NULL, NULL, 0, NULL},
+};
+static PyType_Slot hub_slots[] = {
+    {Py_tp_new, hub_new}, {Py_tp_dealloc, hub_dealloc}, {Py_tp_methods, hub_methods},
+    {Py_tp_doc, "Hub(memory)\n\nWhere a pool's workers see whom to wake."}, {0, NULL},
+};
+static PyType_Spec hub_spec = {
+    .name = "procession_native._core.Hub", .basicsize = sizeof(Hub), .flags = Py_TPFLAGS_DEFAULT, .slots = hub_slots,
+};
+
+static PyMethodDef format_def = {
+    "channel_format", format_channel, METH_VARARGS,
+    "channel_format(memory, task_bytes, result_bytes)\n\nMake fresh memory (512 bytes and both rings) a channel.",
+};
+
+int procession_add_channel(PyObject *module);
+int procession_add_channel(PyObject *module)
+{
+    channel_type = PyType_FromSpec(&channel_spec);
+    hub_type = PyType_FromSpec(&hub_spec);
+    PyObject *format = PyCFunction_New(&format_def, NULL);
+    if (channel_type == NULL || hub_type == NULL || format == NULL) return -1;
+    Py_INCREF(channel_type);
+    Py_INCREF(hub_type);
+    if (PyModule_AddObject(module, "Channel", channel_type) < 0 || PyModule_AddObject(module, "Hub", hub_type) < 0 ||
+        PyModule_AddObject(module, "channel_format", format) < 0 ||
+        PyModule_AddIntConstant(module, "CHANNEL_HEADER", CHANNEL_HEADER) < 0 ||
+        PyModule_AddIntConstant(module, "HUB_SIZE", HUB_SIZE) < 0)
+        return -1;
+    return 0;
+}

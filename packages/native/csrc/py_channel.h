@@ -1,0 +1,33 @@
+/* py_channel.h: how values that need no pickle travel in a channel; py_channel_codec.c */
+#ifndef PROCESSION_PY_CHANNEL_H
+#define PROCESSION_PY_CHANNEL_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "channel.h"
+
+/* ITEM: one 4-byte word, bits 0-7 tag, bits 8-31 length of the payload in bytes; then the payload, unaligned. */
+enum item_tag {
+    ITEM_NONE = 0, ITEM_TRUE = 1, ITEM_FALSE = 2, ITEM_INT = 3 /* 8 bytes */, ITEM_FLOAT = 4 /* 8 bytes */, ITEM_BYTES = 5,
+    ITEM_STR = 6 /* ASCII */, ITEM_TUPLE = 7 /* items */, ITEM_INTS = 8 /* list: 8 bytes each */,
+    ITEM_FLOATS = 9 /* list: 8 bytes each */, ITEM_LIST = 10 /* a list of items */,
+    ITEM_OPAQUE = 16 /* 16 and above: made by the caller's dumps(), given to its loads() */
+};
+#define ITEM_SMALL 4096u          /* longer bytes and strings are left to the caller */
+#define ITEM_MAX 0xffffffu
+
+struct buffer { char *data; size_t used, room; char inside[512]; };
+
+void buffer_init(struct buffer *b);
+void buffer_free(struct buffer *b);
+int  buffer_add(struct buffer *b, const void *data, size_t size);   /* -1: no memory */
+
+/* Appends one item.  What it cannot write itself goes to dumps(obj) -> (tag, bytes).  Returns 0, or -1 with an exception
+ * set and the buffer as it was. */
+int  item_encode(struct buffer *b, PyObject *obj, PyObject *dumps, int depth);
+/* Reads one item at *at (which moves on); NULL with an exception. */
+PyObject *item_decode(const char **at, const char *end, PyObject *loads);
+int  item_skip(const char **at, const char *end);
+
+#endif

@@ -1,0 +1,145 @@
+"""What the engine needs of its workers, whatever they are."""
+
+from __future__ import annotations
+
+import time
+
+from ._functions import SLOTS  # noqa: F401 - the size of `known`
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._engine import Batch, Engine
+    from ._functions import Function
+    from ._policy import Policy
+
+
+class Evidence:
+    """How a worker ended."""
+
+    __slots__ = ("exitcode", "how", "out_of_memory", "signal_name", "stack")
+
+    def __init__(
+        self, exitcode: int | None, signal_name: str | None, out_of_memory: bool | None, stack: str | None, how: str
+    ) -> None:
+        self.exitcode = exitcode
+        self.signal_name = signal_name
+        self.out_of_memory = out_of_memory
+        self.stack = stack
+        self.how = how
+
+
+class Worker:
+    """One worker as the engine sees it."""
+
+    prefetch_below = 0.005
+    pid: int | None = None
+    exitcode: int | None = None
+
+    def __init__(self, number: int, channel: Any, quota: int | None) -> None:
+        self.number = number
+        self.channel = channel
+        self.dumps: Callable[[Any], tuple[int, bytes]] = _no_dumps
+        self.quota = quota
+        self.batches: dict[int, Batch] = {}
+        self.known: dict[int, Function] = {}
+        self.sent = 0
+        self.last_busy = 0
+        self.last_done = 0
+        self.ready = False
+        self.gone = False
+        self.leaving = False
+        self.timed_out = False
+        self.end_reason = ""
+        self.began = time.monotonic()
+        self.init_value: Any = None
+        self.slowest: tuple[float, str] | None = None
+
+    def room(self) -> bool:
+        """Whether another batch may be sent: one to run, and for short tasks one more to have at hand."""
+        batches = self.batches
+        if not batches:
+            return not self.leaving and (self.quota is None or self.quota > 0)
+        if len(batches) > 1 or self.leaving or (self.quota is not None and self.quota <= 0):
+            return False
+        for batch in batches.values():
+            average = batch.function.average
+            if average is None or average > self.prefetch_below:
+                return False
+            job = batch.job if batch.jobs is None else batch.jobs[0] if batch.jobs else None
+            policy: Policy | None = job._policy if job is not None else None
+            if policy is not None and policy.timeout is not None:
+                return False
+        return True
+
+    def alive(self) -> bool:
+        """Whether the worker has not ended."""
+        return not self.gone
+
+    def evidence(self) -> Evidence:
+        """Return how it ended."""
+        return Evidence(None, None, None, None, "ended")
+
+
+def _no_dumps(obj: Any) -> tuple[int, bytes]:
+    raise TypeError("this worker takes objects as they are")
+
+
+class Crew:
+    """The workers of a pool, and what differs between kinds of them."""
+
+    pickling = True
+    hub: Any
+    stopping = False
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.exit_values: list[Any] = []
+
+    def loads(self, tag: int, data: bytes) -> Any:
+        """Return the object that a worker sent."""
+        raise TypeError("these workers send objects as they are")
+
+    def error(self, value: Any) -> BaseException:
+        """Return the exception that a worker sent."""
+        return value  # type: ignore[no-any-return]
+
+    def teach(self, worker: Worker, function: Function) -> bool:
+        """Send a function; False: no room now."""
+        return True
+
+    def message(self, engine: Engine, worker: Worker, data: bytes) -> None:
+        """A worker has sent something that is no result. The engine's lock is held."""
+
+    def start(self, engine: Engine) -> None:
+        """Start the workers that are missing. The engine's lock is held, or nobody knows the engine yet."""
+
+    def retire(self, engine: Engine, worker: Worker) -> None:
+        """Let a worker end that has nothing in hand, and start another. The engine's lock is held."""
+
+    def replace(self, engine: Engine, worker: Worker, expected: bool) -> None:
+        """A worker has ended: start another if one is wanted. The engine's lock is held."""
+
+    def stop_all(self, engine: Engine) -> None:
+        """Let all workers end. The engine's lock is held."""
+
+    def end(self, worker: Worker, reason: str) -> None:
+        """Kill a worker."""
+
+    def kill_all(self, engine: Engine) -> None:
+        """End all workers now; returns when they have ended, within a few seconds."""
+
+    def wake(self) -> None:
+        """Wake the pool's thread."""
+
+    def wait(self, engine: Engine, timeout: float | None) -> list[Worker]:
+        """In the pool's thread: wait for a ring, a death or the timeout; return the workers that have ended."""
+        return []
+
+    def tend(self, engine: Engine) -> None:
+        """In the pool's thread, with the lock held: what is due besides."""
+
+    def dispose(self) -> None:
+        """Give back what the crew holds; all workers have ended."""

@@ -1,0 +1,269 @@
+"""Processes as workers: their start, their replacement, their end."""
+
+from __future__ import annotations
+
+import os
+import time
+from _thread import allocate_lock
+
+from procession_core import default_reducer, runtime
+
+from ._crew import Crew, Evidence, Worker
+from ._errors import BrokenPoolError, format_traceback
+from ._payload import ERROR, KeptByTask, Payloads, rebuild_error
+from ._transport import open_hub, open_link
+from ._worker import EXIT_VALUE, FUNCTION, INIT_FAILED, READY, STOP, Setup, work
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._engine import Engine
+    from ._functions import Function
+
+_STILLBORN_MOST = 3
+"""So many workers in a row that die before they are ready break the pool."""
+
+_TERM_GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL when a pool is terminated."""
+
+
+class ProcessWorker(Worker):
+    """A worker process."""
+
+    def __init__(self, number: int, link: Any, quota: int | None) -> None:
+        super().__init__(number, link.channel, quota)
+        self.link = link
+        self.kept = KeptByTask()
+        self.payloads = Payloads(self.kept)
+        self.dumps = self.payloads.dumps
+        self.process: Any = None
+        self.sentinel = -1
+        self._gone_pid: int | None = None
+
+    @property
+    def pid(self) -> int | None:  # type: ignore[override]
+        return self.process.pid  # type: ignore[no-any-return]
+
+    @property
+    def exitcode(self) -> int | None:  # type: ignore[override]
+        return self.process.exitcode  # type: ignore[no-any-return]
+
+    def alive(self) -> bool:
+        return not self.gone and self.process.is_alive()
+
+    def evidence(self) -> Evidence:
+        exitcode = self.process.exitcode
+        death = getattr(self.process, "death", None)
+        stack = self.link.read_stack() or getattr(death, "stack", None)
+        signal_name = getattr(death, "signal_name", None)
+        if signal_name is None and exitcode is not None and exitcode < 0:
+            import signal
+
+            try:
+                signal_name = signal.Signals(-exitcode).name
+            except ValueError:
+                signal_name = f"signal {-exitcode}"
+        out_of_memory = getattr(death, "out_of_memory", None)
+        how = f"killed by {signal_name}" if signal_name else f"exit code {exitcode}"
+        if out_of_memory:
+            how += ", out of memory"
+        return Evidence(exitcode, signal_name, out_of_memory, stack, how)
+
+
+class ProcessCrew(Crew):
+    """Worker processes made by a context's Process."""
+
+    def __init__(
+        self,
+        wanted: int,
+        make_process: Callable[..., Any],
+        setup: Callable[[int], Setup],
+        quota: int | None,
+    ) -> None:
+        super().__init__(wanted)
+        self._make_process = make_process
+        self._setup = setup
+        self._quota = quota
+        self.hub = open_hub()
+        self._serial = 0
+        self._stillborn = 0
+        self._last_stillborn = ""
+        self._payloads = Payloads(lambda refs: None)
+        self.loads = self._payloads.loads  # type: ignore[method-assign]
+        self._starting = allocate_lock()
+        self._doomed: list[tuple[float, ProcessWorker]] = []
+        self.departed: list[Any] = []
+
+    def error(self, value: Any) -> BaseException:
+        return rebuild_error(value)
+
+    # ---- starting
+
+    def start(self, engine: Engine) -> None:
+        while len([w for w in engine.workers if not w.leaving]) < self.wanted:
+            worker = self._start_one()
+            engine.workers = [*engine.workers, worker]
+            engine.channels = [*engine.channels, worker.channel]
+
+    def _start_one(self) -> ProcessWorker:
+        self._serial += 1
+        link = open_link(self.hub)
+        worker = ProcessWorker(self._serial, link, self._quota)
+        try:
+            process = self._make_process(target=work, args=(link, self._setup(self._serial)))
+            process.name = process.name.replace("Process", "PoolWorker")
+            process.daemon = True
+            process.start()
+        except BaseException:
+            link.close()
+            raise
+        link.started()
+        worker.process = process
+        worker.sentinel = process.sentinel
+        return worker
+
+    def replace(self, engine: Engine, worker: Worker, expected: bool) -> None:
+        if self.stopping and not engine.jobs:
+            return
+        if not expected and not worker.ready:
+            self._stillborn += 1
+            if self._stillborn >= max(_STILLBORN_MOST, self.wanted):
+                how = worker.evidence().how
+                engine.break_with(
+                    BrokenPoolError(
+                        f"{self._stillborn} workers in a row died before they could take a task (the last: {how}); "
+                        "look at what they wrote to stderr: with spawn and forkserver, is the main module's start "
+                        "code under `if __name__ == '__main__'`?"
+                    )
+                )
+                return
+        try:
+            self.start(engine)
+        except Exception as error:
+            if not engine.workers:
+                engine.break_with(error)
+
+    # ---- talking
+
+    def teach(self, worker: Worker, function: Function) -> bool:
+        assert_worker: Any = worker
+        payload = function.payload
+        if len(payload) > 4000:
+            tag, data = assert_worker.payloads.dumps(function.function)
+            assert_worker.kept.assign(-function.slot - 1)
+        else:
+            tag, data = 16, payload
+        message = FUNCTION + default_reducer.dumps((function.slot, function.soft_timeout, tag, data))
+        return worker.channel.message(message)  # type: ignore[no-any-return]
+
+    def message(self, engine: Engine, worker: Worker, data: bytes) -> None:
+        kind, rest = data[:1], data[1:]
+        value = None
+        if rest:
+            try:
+                value = self.loads(rest[0], rest[1:])
+                if rest[0] == ERROR or kind == INIT_FAILED:
+                    value = rebuild_error(value)
+            except Exception as error:
+                value = error
+        if kind == READY:
+            worker.ready = True
+            worker.init_value = value
+            self._stillborn = 0
+        elif kind == EXIT_VALUE:
+            self.exit_values.append(value)
+        elif kind == INIT_FAILED:
+            worker.leaving = True
+            engine.break_with(value if isinstance(value, BaseException) else RuntimeError("the initializer raised"))
+
+    # ---- ending
+
+    def retire(self, engine: Engine, worker: Worker) -> None:
+        if worker.leaving:
+            return
+        worker.leaving = True
+        worker.channel.message(STOP)
+        self._replace_later = True
+        self.start(engine)
+
+    def stop_all(self, engine: Engine) -> None:
+        self.stopping = True
+        for worker in engine.workers:
+            worker.leaving = True
+            worker.channel.message(STOP)
+        self.wake()
+
+    def end(self, worker: Worker, reason: str) -> None:
+        worker.end_reason = reason
+        process = worker.process  # type: ignore[attr-defined]
+        if worker.timed_out and worker.link.dump_stack(process.pid):  # type: ignore[attr-defined]
+            # Give it the time to write its stack.
+            self._doomed.append((time.monotonic() + 0.05, worker))  # type: ignore[arg-type]
+            self.wake()
+            return
+        process.kill()
+
+    def tend(self, engine: Engine) -> None:
+        for worker in engine.workers:
+            if worker.gone:
+                continue
+        surplus = len([w for w in engine.workers if not w.leaving]) - self.wanted
+        if surplus > 0 and not self.stopping:
+            for worker in [w for w in engine.workers if not w.leaving and not w.batches][:surplus]:
+                worker.leaving = True
+                worker.channel.message(STOP)
+
+    def kill_all(self, engine: Engine) -> None:
+        workers: list[Any] = engine.workers
+        for worker in workers:
+            if worker.process.is_alive():
+                worker.process.terminate()
+        deadline = time.monotonic() + _TERM_GRACE
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+
+    def signal_all(self, engine: Engine) -> None:
+        """Tell all workers to end at once, without waiting."""
+        for worker in engine.workers:
+            try:
+                worker.process.terminate()  # type: ignore[attr-defined]
+            except (OSError, ValueError):
+                pass
+
+    # ---- the pool's thread
+
+    def wake(self) -> None:
+        self.hub.wake()
+
+    def wait(self, engine: Engine, timeout: float | None) -> list[Worker]:
+        doomed = self._doomed
+        if doomed:
+            now = time.monotonic()
+            for entry in list(doomed):
+                if entry[0] <= now or not entry[1].process.is_alive():
+                    doomed.remove(entry)
+                    entry[1].process.kill()
+            if doomed:
+                left = max(0.0, doomed[0][0] - now)
+                timeout = left if timeout is None else min(timeout, left)
+        workers: list[Any] = engine.workers
+        ended = self.hub.wait_all(engine.channels, [w.sentinel for w in workers], timeout)
+        gone = []
+        if ended:
+            for worker in workers:
+                if worker.sentinel in ended:
+                    worker.process.join()
+                    gone.append(worker)
+        return gone
+
+    def dispose(self) -> None:
+        self.hub.close()
+
+
+__all__ = ("ProcessCrew", "ProcessWorker", "format_traceback", "os", "runtime")

@@ -1,0 +1,478 @@
+"""Pool: a pool of worker processes."""
+
+from __future__ import annotations
+
+import os
+
+from procession_core import Finalize, runtime
+
+from ._crew_processes import ProcessCrew
+from ._engine import CLOSE, RUN, TERMINATE, Engine
+from ._errors import ExceptionWithTraceback
+from ._functions import CALL_ANY, CALL_ONE, CALL_STAR
+from ._iterators import IMapIterator, IMapUnorderedIterator
+from ._policy import Policy
+from ._results import AsyncResult, Job, MapResult
+from ._supervisor import supervise
+from ._worker import Setup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+    from typing import Any, Self, TypeVar
+
+    from ._crew import Crew
+
+    T = TypeVar("T")
+
+INIT = "INIT"
+
+_LARGEST_CHUNK = 2048
+"""With chunksize=None no chunk is larger: the documentation lets the pool choose, and small ones balance better."""
+
+_EXIT_PRIORITY = 15
+
+
+def default_size() -> int:
+    """Return the number of workers of a pool that is not told one: the CPUs this process may use."""
+    count = getattr(os, "process_cpu_count", os.cpu_count)
+    return count() or 1
+
+
+class Pool:
+    """A pool of worker processes that run tasks.
+
+    *processes* is their number (None: the number of CPUs that this process may use). Each worker calls
+    ``initializer(*initargs)`` when it starts; if that raises, the pool is broken with that exception. With
+    *maxtasksperchild* a worker is replaced after so many tasks. *context* is what offers ``Process``.
+
+    Beyond the documented parameters, all keyword-only: *timeout*, *soft_timeout*, *retries*, *backoff* and
+    *retry_on* are the defaults of the calls (see ``apply_async``); *memory_limit* is the number of bytes of
+    private data that a worker may use, past which its task gets MemoryError; *on_exit* is called in a worker
+    that ends in order, and what it returns is in ``exit_values()``; *daemon* False lets workers have children.
+
+    A worker that dies costs the task that it was running, which fails with WorkerDiedError; it is replaced at
+    once.
+
+    Raises ValueError for a number below 1, TypeError for an initializer that is not callable.
+    """
+
+    _wrap_exception = True
+
+    @staticmethod
+    def Process(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return a new process object of the context."""
+        return ctx.Process(*args, **kwargs)
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        *,
+        timeout: float | None = None,
+        soft_timeout: float | None = None,
+        retries: int = 0,
+        backoff: float = 0.0,
+        retry_on: Any = None,
+        memory_limit: int | None = None,
+        on_exit: Callable[[], object] | None = None,
+        idle_timeout: float | None = None,
+    ) -> None:
+        self._pool_ready = False
+        self._state_override: str | None = None
+        self._ctx = context if context is not None else default_context()
+        if processes is None:
+            processes = default_size()
+        _check_size(processes)
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
+            raise ValueError(f"maxtasksperchild must be a positive int or None, not {maxtasksperchild!r}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a callable, not {initializer!r}")
+        self._policy_options: dict[str, Any] = {"timeout": timeout, "soft_timeout": soft_timeout, "retries": retries,
+                                                "backoff": backoff}  # fmt: skip
+        if retry_on is not None:
+            self._policy_options["retry_on"] = retry_on
+        self._policy = self._make_policy({})
+        self._initializer = initializer
+        self._initargs = tuple(initargs)
+        self._maxtasksperchild = maxtasksperchild
+        self._memory_limit = memory_limit
+        self._on_exit = on_exit
+        self._engine = engine = Engine(self._make_crew(processes))
+        engine.crew.idle_timeout = idle_timeout
+        try:
+            engine.crew.start(engine)
+        except BaseException:
+            engine.state = TERMINATE
+            engine.crew.kill_all(engine)
+            engine.crew.dispose()
+            raise
+        from threading import Thread
+
+        self._thread = Thread(target=supervise, args=(engine,), name=f"{type(self).__name__}Thread", daemon=True)
+        self._thread.start()
+        self._terminate = Finalize(self, end_engine, args=(engine, self._thread), exitpriority=_EXIT_PRIORITY)
+        self._pool_ready = True
+
+    def _make_crew(self, processes: int) -> Crew:
+        ctx = self._ctx
+        make = type(self).Process
+        initializer, initargs = self._initializer, self._initargs
+        on_exit, memory_limit, wrap = self._on_exit, self._memory_limit, self._wrap_exception
+
+        def setup(number: int) -> Setup:
+            return Setup(initializer, initargs, on_exit, memory_limit, wrap, number)
+
+        return ProcessCrew(processes, lambda **kw: make(ctx, **kw), setup, self._maxtasksperchild)
+
+    def _make_policy(self, options: Mapping[str, Any]) -> Policy | None:
+        merged = {**self._policy_options, **{k: v for k, v in options.items() if v is not None}}
+        policy = Policy(**merged)
+        self._check_policy(policy)
+        return policy if policy.special or policy.soft_timeout is not None else None
+
+    def _check_policy(self, policy: Policy) -> None:
+        """Refuse what this kind of pool cannot do."""
+
+    def _check_running(self) -> None:
+        if self._state != RUN:
+            raise ValueError("Pool not running")
+        if self._engine.broken is not None:
+            raise self._engine.broken_error()
+
+    def _function(self, function: Callable[..., Any], policy: Policy | None) -> Any:
+        engine = self._engine
+        soft = policy.soft_timeout if policy is not None else None
+        known = engine.functions.known(function, soft)
+        if known is not None:
+            return known
+        return engine.functions.get(function, soft)
+
+    # ---- one call
+
+    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> T:  # noqa: B006
+        """Call ``func(*args, **kwds)`` in a worker and return its result; blocks until it is there.
+
+        Raises what ``AsyncResult.get()`` raises, and ValueError if the pool is closed.
+        """
+        self._check_running()
+        result = self._call(func, args, kwds, None, None, self._policy)
+        return self._engine.run_now(result)  # type: ignore[no-any-return]
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] = {},  # noqa: B006
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        timeout: float | None = None,
+        soft_timeout: float | None = None,
+        retries: int | None = None,
+        backoff: float | None = None,
+        retry_on: Any = None,
+    ) -> AsyncResult:
+        """Call ``func(*args, **kwds)`` in a worker; return an AsyncResult at once.
+
+        *callback* is called with the result, *error_callback* with the exception, both in the pool's own
+        thread, which waits for them: they should be quick.
+
+        After *timeout* seconds of running the worker is ended and replaced, and the call fails with
+        TaskTimeoutError; after *soft_timeout* seconds SoftTimeoutError is raised inside the task (a Python
+        function sees it as soon as it runs Python code). A call that fails with one of *retry_on* (by
+        default WorkerDiedError) is tried again up to *retries* times, *backoff* seconds later and twice as
+        much each time. None takes the pool's default.
+
+        Raises ValueError if the pool is closed; an exception of pickling *func* or the arguments is that of
+        the result.
+        """
+        self._check_running()
+        policy = self._policy
+        if not (timeout is soft_timeout is retries is backoff is retry_on is None):
+            policy = self._make_policy({"timeout": timeout, "soft_timeout": soft_timeout, "retries": retries,
+                                        "backoff": backoff, "retry_on": retry_on})  # fmt: skip
+        result = self._call(func, args, kwds, callback, error_callback, policy)
+        self._engine.submit_call(result)
+        return result
+
+    def _call(self, func: Any, args: Any, kwds: Any, callback: Any, error_callback: Any, policy: Policy | None) -> AsyncResult:
+        engine = self._engine
+        try:
+            function = engine.functions.known(func, None) if policy is None else None
+            if function is None:
+                function = self._function(func, policy)
+        except Exception as error:
+            result = AsyncResult(engine, self, None, callback, error_callback)
+            result._kind, result._arg = CALL_ANY, (args, kwds)
+            engine.submit_failed(result, error)
+            return result
+        result = AsyncResult(engine, self, function, callback, error_callback, policy)
+        if kwds:
+            result._kind = CALL_ANY
+            result._arg = (tuple(args), dict(kwds))
+        else:
+            result._kind = CALL_STAR
+            result._arg = args if type(args) is tuple else tuple(args)
+        return result
+
+    # ---- maps
+
+    def map(
+        self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None, *, progress: Any = None
+    ) -> list[T]:
+        """Call ``func(item)`` for each item; return the list of results, when all are there.
+
+        The items are sent in chunks of *chunksize*, by default chosen by the pool. With *progress* true a
+        bar of tqdm is shown; a callable is called with (done, total).
+
+        Raises what the first failing task raised, when all are done; ValueError if the pool is closed.
+        """
+        return self._map(func, iterable, CALL_ONE, chunksize, None, None, progress).get()  # type: ignore[no-any-return]
+
+    def starmap(
+        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None, *, progress: Any = None
+    ) -> list[T]:
+        """As ``map()``, but each item is an iterable of arguments: ``func(*item)``."""
+        return self._map(func, iterable, CALL_STAR, chunksize, None, None, progress).get()  # type: ignore[no-any-return]
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: Any = None,
+        **options: Any,
+    ) -> MapResult:
+        """As ``map()``, but return an AsyncResult at once. For callbacks and *options* see ``apply_async()``."""
+        return self._map(func, iterable, CALL_ONE, chunksize, callback, error_callback, progress, options)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: Any = None,
+        **options: Any,
+    ) -> MapResult:
+        """As ``starmap()``, but return an AsyncResult at once. See ``map_async()``."""
+        return self._map(func, iterable, CALL_STAR, chunksize, callback, error_callback, progress, options)
+
+    def _map(
+        self,
+        func: Any,
+        iterable: Iterable[Any],
+        kind: int,
+        chunksize: int | None,
+        callback: Any,
+        error_callback: Any,
+        progress: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> MapResult:
+        self._check_running()
+        policy = self._make_policy(options) if options else self._policy
+        items = list(iterable)
+        if chunksize is None:
+            chunksize, extra = divmod(len(items), self._engine.crew.wanted * 4)
+            if extra:
+                chunksize += 1
+            chunksize = min(chunksize, _LARGEST_CHUNK)
+        elif not isinstance(chunksize, int):
+            raise TypeError(f"chunksize must be an int or None, not {chunksize!r}")
+        chunksize = max(1, chunksize)
+        if policy is not None and policy.special:
+            chunksize = 1
+        engine = self._engine
+        try:
+            function = self._function(func, policy)
+        except Exception as error:
+            result = MapResult(engine, self, None, items, chunksize, kind, callback, error_callback)
+            engine.submit_failed(result, error)
+            return result
+        result = MapResult(engine, self, function, items, chunksize, kind, callback, error_callback, policy)
+        if progress:
+            watch_map(result, progress, len(items))
+        if items:
+            engine.submit(result)
+        else:
+            engine.submit_done(result, [])
+        return result
+
+    def imap(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        *,
+        progress: Any = None,
+        **options: Any,
+    ) -> IMapIterator:
+        """Return an iterator over ``func(item)`` for each item, in order, as they become ready.
+
+        The input is read as the workers need it. With *buffersize* at most so many tasks (chunks) are read
+        ahead of what has been taken out of the iterator. Without, at most 16384 items are, until the pool is
+        closed, so that memory stays bounded however long the input is. For *options* see ``apply_async()``.
+
+        Raises ValueError for a chunksize or buffersize below 1, or if the pool is closed.
+        """
+        return self._imap(IMapIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options)
+
+    def imap_unordered(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        *,
+        progress: Any = None,
+        **options: Any,
+    ) -> IMapUnorderedIterator:
+        """As ``imap()``, but in the order in which the results become ready."""
+        return self._imap(IMapUnorderedIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options)
+
+    def _imap(
+        self,
+        cls: type[Any],
+        func: Any,
+        iterable: Iterable[Any],
+        kind: int,
+        chunksize: int,
+        buffersize: int | None,
+        progress: Any,
+        options: Mapping[str, Any],
+    ) -> Any:
+        self._check_running()
+        if chunksize < 1:
+            raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError(f"buffersize must be an int or None, not {buffersize!r}")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError(f"buffersize must be None or > 0, not {buffersize}")
+        policy = self._make_policy(options) if options else self._policy
+        if policy is not None and policy.special:
+            chunksize = 1
+        engine = self._engine
+        try:
+            function = self._function(func, policy)
+        except Exception as error:
+            job = cls(engine, self, None, (), chunksize, kind, buffersize, policy)
+            engine.submit_failed(job, error)
+            return job
+        job = cls(engine, self, function, iterable, chunksize, kind, buffersize, policy)
+        if progress:
+            total = len(iterable) if hasattr(iterable, "__len__") else None
+            watch_imap(job, progress, total)
+        engine.submit(job)
+        return job
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Let no more tasks be submitted; the workers end when all tasks are done. Does not block."""
+        self._engine.close()
+
+    def terminate(self) -> None:
+        """End the workers now; what is not complete fails. Returns when they have ended, within seconds."""
+        self._terminate()
+
+    def join(self) -> None:
+        """Wait until the workers have ended. Raises ValueError unless ``close()`` or ``terminate()`` came first."""
+        if self._state == RUN:
+            raise ValueError("Pool is still running")
+        self._engine.crew.join(self._engine, self._thread)
+
+    def __enter__(self) -> Self:
+        self._check_running()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.terminate()
+
+    def __del__(self) -> None:
+        if self.__dict__.get("_pool_ready") and self._state == RUN and self._engine.owner_pid == os.getpid():
+            import warnings
+
+            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "pool objects cannot be passed between processes or pickled; make a pool in the process that uses it"
+        )
+
+    # ---- looking at it, changing it
+
+    @property
+    def _state(self) -> str:
+        return self._state_override or self._engine.state
+
+    @_state.setter
+    def _state(self, value: str) -> None:
+        self._state_override = value
+
+    @property
+    def _pool(self) -> list[Any]:
+        return [worker.process for worker in self._engine.workers] or self._engine.crew.departed
+
+    @property
+    def _processes(self) -> int:
+        return self._engine.crew.wanted
+
+    @property
+    def _cache(self) -> dict[int, Job]:
+        self._engine.pump()
+        return self._engine.jobs
+
+    def _repopulate_pool(self) -> None:
+        self._engine.pump()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._pool)}>"
+
+
+def _check_size(processes: int) -> None:
+    if not isinstance(processes, int):
+        raise TypeError(f"the number of processes must be an int, not {processes!r}")
+    if processes < 1:
+        raise ValueError(f"Number of processes must be at least 1, not {processes}")
+
+
+def end_engine(engine: Engine, thread: Any) -> None:
+    """Terminate; also called when the pool is collected, and at exit."""
+    from threading import current_thread
+
+    engine.terminate()
+    engine.crew.signal_all(engine)
+    # A collected pool may be collected in the pool's own thread, or while the engine's lock is held.
+    if thread is not current_thread() and not engine.mine():
+        thread.join(10.0)
+
+
+class _DefaultContext:
+    """What a pool uses that is given no context."""
+
+    @staticmethod
+    def Process(*args: Any, **kwargs: Any) -> Any:
+        from procession_process import Process
+
+        return Process(*args, **kwargs)
+
+
+def default_context() -> Any:
+    """Return the context of a pool that is given none."""
+    return _DefaultContext
+
+
+__all__ = ("CLOSE", "INIT", "RUN", "TERMINATE", "ExceptionWithTraceback", "Pool", "default_size", "runtime")

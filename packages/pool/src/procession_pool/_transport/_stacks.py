@@ -1,0 +1,49 @@
+"""Where a worker's last stack is written."""
+
+from __future__ import annotations
+
+import os
+
+from procession_core import current_transfer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_MOST = 65536
+
+
+class StackFile:
+    """A file without a name into which the worker's faulthandler writes; -1 where there is none."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("procession-stack") if hasattr(os, "memfd_create") else -1
+
+    def read(self) -> str | None:
+        """Return what was written."""
+        if self.fd < 0:
+            return None
+        data = os.pread(self.fd, _MOST, 0)
+        return data.decode(errors="replace") if data else None
+
+    def close(self) -> None:
+        """Close the pool's descriptor."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        transfer = current_transfer()
+        token = transfer.send_fd(self.fd) if transfer is not None and self.fd >= 0 else None
+        return rebuild_stack_file, (token,)
+
+
+def rebuild_stack_file(token: Any) -> StackFile:
+    """In the worker: the file that was sent."""
+    file = StackFile.__new__(StackFile)
+    file.fd = -1 if token is None else token.detach()
+    return file

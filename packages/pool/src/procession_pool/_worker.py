@@ -1,0 +1,229 @@
+"""What a worker process does."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from procession_core import debug, default_reducer, info
+
+from ._errors import MaybeEncodingError, SoftTimeoutError
+from ._payload import KeptUntilRead, Payloads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+FUNCTION, STOP, READY, INIT_FAILED, EXIT_VALUE = b"F", b"X", b"R", b"I", b"E"
+
+_PARENT_CHECK = 10.0
+"""Seconds after which an idle worker looks whether its parent is still there."""
+
+
+class Setup:
+    """What a worker is started with."""
+
+    def __init__(
+        self,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        on_exit: Callable[[], object] | None,
+        memory_limit: int | None,
+        wrap_exception: bool,
+        number: int,
+    ) -> None:
+        self.initializer = initializer
+        self.initargs = initargs
+        self.on_exit = on_exit
+        self.memory_limit = memory_limit
+        self.wrap_exception = wrap_exception
+        self.number = number
+
+
+class WorkerState:
+    """Where initializer and tasks of one worker keep what they share; see ``worker_state()``."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+_state: WorkerState | None = None
+
+
+def worker_state() -> WorkerState:
+    """Return this worker's own object, on which initializer, tasks and exit hook may set attributes.
+
+    ``number`` counts the pool's workers from 1. Raises RuntimeError outside of a pool's worker process.
+    """
+    if _state is None:
+        raise RuntimeError("worker_state() works in the worker processes of a Pool only")
+    return _state
+
+
+class _Raises:
+    """In the place of a function that cannot be unpickled."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self._error
+
+
+class _SoftlyTimed:
+    """Calls a function and raises SoftTimeoutError in it after a time."""
+
+    def __init__(self, function: Callable[..., Any], seconds: float) -> None:
+        self._function = function
+        self._seconds = seconds
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        import signal
+
+        def expire(number: int, frame: object) -> None:
+            raise SoftTimeoutError(f"the task has run for its soft_timeout of {self._seconds} s")
+
+        old = signal.signal(signal.SIGALRM, expire)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+            return self._function(*args, **kwargs)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+
+
+def work(link: Any, setup: Setup) -> None:
+    """Main function of a worker process."""
+    _ignore_interrupts()
+    channel = link.open()
+    kept = KeptUntilRead()
+    kept.positions = channel.positions
+    payloads = Payloads(kept)
+    _stacks_to(link.stack_fd)
+    _prepare_memory(setup.memory_limit)
+    global _state
+    _state = WorkerState(setup.number)
+    value = None
+    if setup.initializer is not None:
+        try:
+            value = setup.initializer(*setup.initargs)
+        except BaseException as error:
+            tag, data = payloads.failed(error)
+            channel.emit(INIT_FAILED + bytes([tag]) + data)
+            kept.collect()
+            channel.drained(5.0)
+            if isinstance(error, Exception):
+                sys.exit(1)
+            raise
+    channel.emit(READY + _quiet_payload(payloads, value))
+    _serve(channel, payloads, kept)
+    if setup.on_exit is not None:
+        try:
+            value = setup.on_exit()
+        except Exception as error:
+            tag, data = payloads.failed(error)
+            channel.emit(EXIT_VALUE + bytes([tag]) + data)
+        else:
+            channel.emit(EXIT_VALUE + _quiet_payload(payloads, value))
+        channel.drained(5.0)
+    debug("worker exiting")
+
+
+def _quiet_payload(payloads: Payloads, value: Any) -> bytes:
+    if value is None:
+        return b""
+    try:
+        tag, data = payloads.dumps(value)
+    except Exception as error:
+        tag, data = payloads.failed(MaybeEncodingError(error, value))
+    return bytes([tag]) + data
+
+
+def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
+    functions: dict[int, Callable[..., Any]] = {}
+    loads = payloads.loads
+    failed = payloads.failed
+    encode = payloads.dumps
+    take = channel.next
+    run = channel.run
+
+    def dumps(obj: Any) -> tuple[int, bytes]:
+        try:
+            return encode(obj)
+        except Exception as error:
+            # Not the original traceback: it would show the pickler.
+            raise MaybeEncodingError(error, obj) from None
+
+    while True:
+        try:
+            record = take(_PARENT_CHECK)
+            if record is None:
+                kept.collect()
+                if _orphaned():
+                    info("worker got no task for a while and its parent is gone: exiting")
+                    return
+            elif type(record) is tuple:
+                function = functions[record[1]]
+                while channel.in_hand:
+                    run(function, loads, dumps, failed, 1 << 30)
+                function = None  # type: ignore[assignment]
+                kept.collect()
+            elif record[:1] == FUNCTION:
+                slot, soft_timeout, tag, data = default_reducer.loads(record[1:])
+                functions[slot] = _function(loads, tag, data, soft_timeout)
+            elif record[:1] == STOP:
+                return
+        except KeyboardInterrupt:
+            # Somebody has installed a handler for SIGINT in this process; the task is not to blame.
+            continue
+        except (EOFError, OSError):
+            info("worker lost its pool: exiting")
+            return
+
+
+def _function(loads: Callable[[int, bytes], Any], tag: int, data: bytes, soft_timeout: float | None) -> Callable[..., Any]:
+    try:
+        function: Callable[..., Any] = loads(tag, data)
+    except BaseException as error:
+        return _Raises(error)
+    return function if soft_timeout is None else _SoftlyTimed(function, soft_timeout)
+
+
+def _ignore_interrupts() -> None:
+    import signal
+
+    # Ctrl-C goes to the whole group; the pool's process decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _stacks_to(fd: int) -> None:
+    if fd < 0:
+        return
+    import faulthandler
+
+    if not faulthandler.is_enabled():
+        faulthandler.enable(fd, all_threads=True)
+
+
+def _prepare_memory(limit: int | None) -> None:
+    import gc
+
+    # What was inherited is not looked at again, so its pages stay shared with the parent.
+    gc.freeze()
+    if limit is None:
+        return
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+
+
+def _orphaned() -> bool:
+    from procession_core import runtime
+
+    parent = runtime.parent
+    return parent is not None and not parent.is_alive()
+
+
+__all__ = ("EXIT_VALUE", "FUNCTION", "INIT_FAILED", "READY", "STOP", "Setup", "WorkerState", "os", "work", "worker_state")
