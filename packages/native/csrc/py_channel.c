@@ -240,6 +240,12 @@ static PyObject *channel_state(Channel *self, PyObject *none)
                          (unsigned long long)(SH_GET(&c->t_head) - SH_GET(&c->t_tail)), (unsigned int)SH_GET(&c->chunk_item));
 }
 
+static PyObject *channel_times(Channel *self, PyObject *none)
+{
+    (void)none;
+    return Py_BuildValue("(KK)", (unsigned long long)SH_GET(&self->c->busy_ns), (unsigned long long)SH_GET(&self->c->done));
+}
+
 static PyObject *channel_nudge(Channel *self, PyObject *none)
 {
     (void)none;
@@ -738,6 +744,7 @@ static PyMethodDef channel_methods[] = {
     {"message", (PyCFunction)channel_message, METH_O, message_doc},
     {"cut", (PyCFunction)channel_cut, METH_VARARGS, cut_doc},
     {"state", (PyCFunction)channel_state, METH_NOARGS, state_doc},
+    {"times", (PyCFunction)channel_times, METH_NOARGS, "times() -> (busy_ns, done)"},
     {"nudge", (PyCFunction)channel_nudge, METH_NOARGS, "nudge()\n\nWake the worker."},
     {"ready", (PyCFunction)channel_ready, METH_NOARGS, "ready() -> bool\n\nWhether results wait."},
     {"positions", (PyCFunction)channel_positions, METH_NOARGS,

@@ -2,4 +2,37 @@
 
 from __future__ import annotations
 
-__all__: tuple[str, ...] = ()
+from ._errors import (
+    BrokenPoolError,
+    CancelledError,
+    MaybeEncodingError,
+    PoisonTaskError,
+    RemoteError,
+    RemoteTraceback,
+    SoftTimeoutError,
+    TaskTimeoutError,
+)
+from ._iterators import IMapIterator, IMapUnorderedIterator
+from ._pool import Pool
+from ._results import ApplyResult, AsyncResult, MapResult
+from ._threadpool import ThreadPool
+from ._worker import worker_state
+
+__all__ = (
+    "ApplyResult",
+    "AsyncResult",
+    "BrokenPoolError",
+    "CancelledError",
+    "IMapIterator",
+    "IMapUnorderedIterator",
+    "MapResult",
+    "MaybeEncodingError",
+    "PoisonTaskError",
+    "Pool",
+    "RemoteError",
+    "RemoteTraceback",
+    "SoftTimeoutError",
+    "TaskTimeoutError",
+    "ThreadPool",
+    "worker_state",
+)

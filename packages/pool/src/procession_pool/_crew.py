@@ -22,7 +22,12 @@ class Evidence:
     __slots__ = ("exitcode", "how", "out_of_memory", "signal_name", "stack")
 
     def __init__(
-        self, exitcode: int | None, signal_name: str | None, out_of_memory: bool | None, stack: str | None, how: str
+        self,
+        exitcode: int | None,
+        signal_name: str | None,
+        out_of_memory: bool | None,
+        stack: str | None,
+        how: str,
     ) -> None:
         self.exitcode = exitcode
         self.signal_name = signal_name
@@ -74,6 +79,15 @@ class Worker:
                 return False
         return True
 
+    def batch_sent(self, batch: int) -> None:
+        """What the payloads just made name is to be kept for this batch."""
+
+    def batch_done(self, batch: int) -> None:
+        """No longer."""
+
+    def lost(self) -> None:
+        """It has ended, and all that it sent has been read."""
+
     def alive(self) -> bool:
         """Whether the worker has not ended."""
         return not self.gone
@@ -93,10 +107,12 @@ class Crew:
     pickling = True
     hub: Any
     stopping = False
+    idle_timeout: float | None = None
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
         self.exit_values: list[Any] = []
+        self.departed: list[Any] = []
 
     def loads(self, tag: int, data: bytes) -> Any:
         """Return the object that a worker sent."""
@@ -130,6 +146,13 @@ class Crew:
 
     def kill_all(self, engine: Engine) -> None:
         """End all workers now; returns when they have ended, within a few seconds."""
+
+    def signal_all(self, engine: Engine) -> None:
+        """Tell all workers to end at once, without waiting."""
+
+    def join(self, engine: Engine, thread: Any) -> None:
+        """Wait until the pool's thread and all workers have ended."""
+        thread.join()
 
     def wake(self) -> None:
         """Wake the pool's thread."""

@@ -38,6 +38,8 @@ class ProcessWorker(Worker):
         self.kept = KeptByTask()
         self.payloads = Payloads(self.kept)
         self.dumps = self.payloads.dumps
+        self.batch_sent = self.kept.assign  # type: ignore[method-assign]
+        self.batch_done = self.kept.release  # type: ignore[method-assign]
         self.process: Any = None
         self.sentinel = -1
         self._gone_pid: int | None = None
@@ -49,6 +51,11 @@ class ProcessWorker(Worker):
     @property
     def exitcode(self) -> int | None:  # type: ignore[override]
         return self.process.exitcode  # type: ignore[no-any-return]
+
+    def lost(self) -> None:
+        told = getattr(self.channel, "lost", None)
+        if told is not None:
+            told()
 
     def alive(self) -> bool:
         return not self.gone and self.process.is_alive()
@@ -94,7 +101,6 @@ class ProcessCrew(Crew):
         self.loads = self._payloads.loads  # type: ignore[method-assign]
         self._starting = allocate_lock()
         self._doomed: list[tuple[float, ProcessWorker]] = []
-        self.departed: list[Any] = []
 
     def error(self, value: Any) -> BaseException:
         return rebuild_error(value)
@@ -176,7 +182,9 @@ class ProcessCrew(Crew):
             self.exit_values.append(value)
         elif kind == INIT_FAILED:
             worker.leaving = True
-            engine.break_with(value if isinstance(value, BaseException) else RuntimeError("the initializer raised"))
+            engine.break_with(
+                value if isinstance(value, BaseException) else RuntimeError("the initializer raised")
+            )
 
     # ---- ending
 
@@ -190,6 +198,7 @@ class ProcessCrew(Crew):
 
     def stop_all(self, engine: Engine) -> None:
         self.stopping = True
+        self.departed = [worker.process for worker in engine.workers]  # type: ignore[attr-defined]
         for worker in engine.workers:
             worker.leaving = True
             worker.channel.message(STOP)
@@ -217,6 +226,7 @@ class ProcessCrew(Crew):
 
     def kill_all(self, engine: Engine) -> None:
         workers: list[Any] = engine.workers
+        self.departed = [worker.process for worker in workers] or self.departed
         for worker in workers:
             if worker.process.is_alive():
                 worker.process.terminate()

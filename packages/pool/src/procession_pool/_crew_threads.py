@@ -73,7 +73,9 @@ class ThreadHub:
         self.leader.wait(timeout)
         return self.any(channels)
 
-    def drain(self, channels: list[ThreadChannel], loads: object, most: int) -> list[tuple[int, int, int, int, list[Any]]]:
+    def drain(
+        self, channels: list[ThreadChannel], loads: object, most: int
+    ) -> list[tuple[int, int, int, int, list[Any]]]:
         runs = []
         for at, channel in enumerate(channels):
             results = channel.results
@@ -98,7 +100,9 @@ class ThreadChannel:
         self.started = 0
         self.stop = False
 
-    def send(self, batch: int, slot: int, mode: int, items: list[Any], start: int, stop: int, dumps: object) -> tuple[int, int]:
+    def send(
+        self, batch: int, slot: int, mode: int, items: list[Any], start: int, stop: int, dumps: object
+    ) -> tuple[int, int]:
         # The claim is one append or pop of a list of indices, which the GIL or the list's own lock makes atomic.
         tasks = deque(enumerate(items[start:stop]))
         self.batches.append([batch, self.functions[slot], mode, tasks])
@@ -203,7 +207,13 @@ class ThreadCrew(Crew):
 
     pickling = False
 
-    def __init__(self, wanted: int, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], quota: int | None) -> None:
+    def __init__(
+        self,
+        wanted: int,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        quota: int | None,
+    ) -> None:
         super().__init__(wanted)
         self.hub = ThreadHub()
         self.initializer = initializer
@@ -218,7 +228,9 @@ class ThreadCrew(Crew):
             self.serial += 1
             channel = ThreadChannel(self.hub)
             worker = ThreadWorker(self.serial, channel, self.quota)
-            thread = Thread(target=run_thread, args=(self, channel), name=f"ThreadPoolWorker-{self.serial}", daemon=True)
+            thread = Thread(
+                target=run_thread, args=(self, channel), name=f"ThreadPoolWorker-{self.serial}", daemon=True
+            )
             thread.exitcode = None  # type: ignore[attr-defined]
             thread.pid = None  # type: ignore[attr-defined]
             worker.thread = worker.process = thread  # type: ignore[attr-defined]
@@ -286,7 +298,9 @@ class ThreadCrew(Crew):
 
 def refuse(what: str) -> NotSupportedError:
     """Return the error for what threads cannot do."""
-    return NotSupportedError(f"{what} needs processes, since a thread cannot be stopped from outside; use Pool")
+    return NotSupportedError(
+        f"{what} needs processes, since a thread cannot be stopped from outside; use Pool"
+    )
 
 
 __all__ = ("ThreadCrew", "refuse", "safe_repr")

@@ -7,6 +7,7 @@ results are unpickled under it.  docs/internals/pool.md explains who wakes whom.
 
 from __future__ import annotations
 
+import os
 import time
 from _thread import allocate_lock, get_ident
 from collections import deque
@@ -18,6 +19,7 @@ from ._deaths import DeathRecords
 from ._errors import BrokenPoolError, CancelledError
 from ._functions import FunctionTable
 from ._iterators import Failure, IMapIterator, feed
+from ._report import unraisable
 from ._results import AsyncResult, Job, MapResult
 
 TYPE_CHECKING = False
@@ -49,7 +51,21 @@ DRAIN_MOST = 20000
 class Batch:
     """Tasks that one worker was given in one message."""
 
-    __slots__ = ("base", "count", "function", "id", "items", "job", "jobs", "mode", "position", "received", "since", "start", "worker")
+    __slots__ = (
+        "base",
+        "count",
+        "function",
+        "id",
+        "items",
+        "job",
+        "jobs",
+        "mode",
+        "position",
+        "received",
+        "since",
+        "start",
+        "worker",
+    )
 
     def __init__(self, id: int, job: Job | None, jobs: list[AsyncResult] | None, function: Function, mode: int,
                  items: list[Any], start: int, count: int, base: int) -> None:  # fmt: skip
@@ -86,8 +102,8 @@ class Leftover:
 
     def live(self) -> bool:
         if self.jobs is not None:
-            return any(not job._over for job in self.jobs)
-        return self.job is not None and not self.job._over
+            return any(not job._sealed for job in self.jobs)
+        return self.job is not None and not self.job._sealed
 
 
 class Engine:
@@ -96,6 +112,7 @@ class Engine:
     def __init__(self, crew: Crew) -> None:
         self.crew = crew
         self.hub = crew.hub
+        self.owner_pid = os.getpid()
         self.functions = FunctionTable(crew.pickling)
         self.jobs: dict[int, Job] = {}
         self.workers: list[Worker] = []
@@ -120,6 +137,7 @@ class Engine:
         self._deadlines: list[tuple[float, int, Batch]] = []
         self._delayed: list[tuple[float, int, Leftover]] = []
         self._attempts: dict[tuple[int, int], int] = {}
+        self._saturated = False
         self._feeders: dict[IMapIterator, Any] = {}
         self._inputs: list[IMapIterator] = []
 
@@ -164,6 +182,68 @@ class Engine:
         self.enter()
         try:
             self._dispatch()
+        finally:
+            self.leave()
+
+    def submit_call(self, job: AsyncResult) -> None:
+        """Queue one call; as ``submit()``, with less to look at."""
+        self.jobs[job._job] = job
+        if job._callback is not None or job._error_callback is not None:
+            self.urgent += 1
+        queue = self._queue
+        queue.append(job)
+        if self._owner and self.mine():
+            self._again = True
+            return
+        # While the workers are busy, calls gather here and go to them in batches.
+        if len(queue) > 1 and len(queue) & 31 and self._saturated and self.state == RUN:
+            if len(queue) == 2:
+                self._tidy_up()
+            return
+        self.enter()
+        try:
+            self._pump()
+        finally:
+            self.leave()
+
+    def _tidy_up(self) -> None:
+        self.enter()
+        try:
+            self._tidy()
+        finally:
+            self.leave()
+
+    def run_now(self, job: AsyncResult) -> Any:
+        """Queue one call and wait for it; the caller collects the result itself if nobody else does."""
+        if self._lead.acquire(False):
+            hub = self.hub
+            try:
+                hub.lead(True)
+                self.submit_call(job)
+                self._lead_until(job, None, None)
+            finally:
+                hub.lead(False)
+                self._lead.release()
+                self._hand_over()
+        else:
+            self.submit_call(job)
+        return job.get()
+
+    def submit_failed(self, job: Job, error: BaseException) -> None:
+        """A job that cannot be sent: it fails at once."""
+        self._submit_over(job, lambda: job._abort(error))
+
+    def submit_done(self, job: Job, value: Any) -> None:
+        """A job that has nothing to do."""
+        self._submit_over(job, lambda: job._finish(True, value))
+
+    def _submit_over(self, job: Job, end: Callable[[], object]) -> None:
+        self.jobs[job._job] = job
+        if job._callback is not None or job._error_callback is not None:
+            self.urgent += 1
+        self.enter()
+        try:
+            end()
         finally:
             self.leave()
 
@@ -261,6 +341,7 @@ class Engine:
 
     def _batch_over(self, worker: Worker, batch: Batch) -> None:
         worker.batches.pop(batch.id, None)
+        worker.batch_done(batch.id)
         busy, done = worker.channel.times()
         if done > worker.last_done:
             sample = (busy - worker.last_busy) / (done - worker.last_done) * 1e-9
@@ -298,6 +379,9 @@ class Engine:
                         break
                     if worker.room() and self._give(worker):
                         progress = True
+            self._saturated = bool(queue)
+        else:
+            self._saturated = False
         if not queue and self._in_flight > 1:
             self._rebalance()
         self._tidy()
@@ -332,7 +416,7 @@ class Engine:
     def _from_calls(self, worker: Worker) -> Any:
         queue = self._queue
         first: AsyncResult = queue[0]
-        if first._over:
+        if first._sealed:
             queue.popleft()
             return None
         function = first._function
@@ -354,7 +438,7 @@ class Engine:
             for job in queue:
                 if type(job) is not AsyncResult or job._function is not function or job._kind != mode:
                     break
-                if job._policy is not policy or job._over:
+                if job._policy is not policy or job._sealed:
                     break
                 jobs.append(job)
                 if len(jobs) == size:
@@ -373,7 +457,11 @@ class Engine:
             queue.popleft()
             return None
         policy = (left.job or left.jobs[0])._policy
-        size = 1 if left.alone or (policy is not None and policy.special) else min(left.count, self._size(left.function, left.count))
+        size = (
+            1
+            if left.alone or (policy is not None and policy.special)
+            else min(left.count, self._size(left.function, left.count))
+        )
         if policy is not None and policy.timeout is not None and worker.batches:
             return _NO_ROOM
         jobs = left.jobs[:size] if left.jobs is not None else None
@@ -392,7 +480,7 @@ class Engine:
 
     def _from_job(self, worker: Worker, job: Any) -> Any:
         queue = self._queue
-        if job._over or job._exhausted():
+        if job._sealed or job._exhausted():
             queue.popleft()
             return None
         policy = job._policy
@@ -432,7 +520,13 @@ class Engine:
         batch.worker = worker
         try:
             sent, position = channel.send(
-                serial, function.slot, batch.mode, batch.items, batch.start, batch.start + batch.count, worker.dumps
+                serial,
+                function.slot,
+                batch.mode,
+                batch.items,
+                batch.start,
+                batch.start + batch.count,
+                worker.dumps,
             )
         except Exception as error:
             del worker.batches[serial]
@@ -441,6 +535,7 @@ class Engine:
         if not sent:
             del worker.batches[serial]
             return 0
+        worker.batch_sent(serial)
         if batch.jobs is not None and sent < batch.count:
             del batch.jobs[sent:]
         batch.count = sent
@@ -519,7 +614,7 @@ class Engine:
     def _failed(self, batch: Batch, first: int, error: BaseException, final: bool = False) -> None:
         job = batch.job if batch.jobs is None else batch.jobs[first]
         index = batch.base + first if batch.jobs is None else 0
-        if job is None or job._over:
+        if job is None or job._sealed:
             return
         policy = job._policy
         if policy is not None and policy.retries:
@@ -556,6 +651,7 @@ class Engine:
             return
         self._pump_one(worker)
         worker.gone = True
+        worker.lost()
         if worker in self.workers:
             at = self.workers.index(worker)
             # New lists: others may be looking at the old ones.
@@ -571,7 +667,7 @@ class Engine:
                 self._queue.appendleft(Leftover(batch, claimed, batch.count - claimed))
             if running is not None:
                 job = batch.job if batch.jobs is None else batch.jobs[running]
-                if job is not None and not job._over:
+                if job is not None and not job._sealed:
                     description = job._describe(batch.base + running if batch.jobs is None else 0)
                     error = self.deaths.describe(worker, description, self.attempt(batch, running))
                     self._failed(batch, running, error)
@@ -615,15 +711,19 @@ class Engine:
 
     # ---- jobs that end
 
+    def call_back(self, job: Job) -> None:
+        """The outcome of a job with a callback is known: it is shown once the callback has run."""
+        self.urgent -= 1
+        callback = job._callback if job._success else job._error_callback
+        job._callback = job._error_callback = None
+        if callback is None or self.state == TERMINATE:
+            job._publish()
+        else:
+            self.callbacks.append((_Announcement(self, job, callback), job._value))
+
     def job_over(self, job: Job) -> None:
         """Called by a job that is complete, under the lock."""
         self.jobs.pop(job._job, None)
-        callback = job._callback if job._success else job._error_callback
-        if job._callback is not None or job._error_callback is not None:
-            self.urgent -= 1
-            if callback is not None and self.state != TERMINATE:
-                self.callbacks.append((callback, job._value))
-            job._callback = job._error_callback = None
         hooks = job._hooks
         if hooks:
             self.urgent -= 1
@@ -649,6 +749,10 @@ class Engine:
             for watcher in self._watchers.pop(job, ()):
                 self.urgent -= 1
                 self.callbacks.append((watcher, job))
+
+    def report(self, progress: Any, done: int, total: int | None) -> None:
+        """Tell how far a job is, in the pool's thread. The lock is held."""
+        self.callbacks.append((lambda _: progress(done, total), None))
 
     def add_hook(self, job: Job, hook: Callable[[Job], object]) -> None:
         """Call ``hook(job)`` in the pool's thread when the job is over; now if it is."""
@@ -684,7 +788,7 @@ class Engine:
         self.enter()
         try:
             self._pump()
-            if job._over:
+            if job._sealed:
                 return False
             busy: list[Worker] = []
             for worker in self.workers:
@@ -828,8 +932,6 @@ class Engine:
             try:
                 function(value)
             except Exception as error:
-                from ._report import unraisable
-
                 unraisable(function, error)
             function = value = None  # type: ignore[assignment]
 
@@ -864,6 +966,33 @@ class Engine:
         self.crew.wake()
 
 
+class _Announcement:
+    """Runs a job's callback, then lets everybody see that the job is over."""
+
+    __slots__ = ("callback", "engine", "job")
+
+    def __init__(self, engine: Engine, job: Job, callback: Callable[[Any], object]) -> None:
+        self.engine = engine
+        self.job = job
+        self.callback = callback
+
+    def __call__(self, value: Any) -> None:
+        try:
+            self.callback(value)
+        finally:
+            engine = self.engine
+            engine.enter()
+            try:
+                self.job._publish()
+                engine._tidy()
+            finally:
+                engine.leave()
+            engine.hub.ring_leader()
+
+    def __repr__(self) -> str:
+        return repr(self.callback)
+
+
 _NO_ROOM: Any = object()
 
 
@@ -872,4 +1001,14 @@ def _undecodable(error: BaseException) -> BaseException:
     return error
 
 
-__all__ = ("CLOSE", "RUN", "TERMINATE", "Batch", "Engine", "Failure", "Leftover", "WorkerDiedError", "remaining")
+__all__ = (
+    "CLOSE",
+    "RUN",
+    "TERMINATE",
+    "Batch",
+    "Engine",
+    "Failure",
+    "Leftover",
+    "WorkerDiedError",
+    "remaining",
+)

@@ -36,7 +36,9 @@ class Function:
 
     __slots__ = ("average", "call", "function", "name", "payload", "serial", "slot", "soft_timeout")
 
-    def __init__(self, serial: int, function: Callable[..., Any], payload: bytes, soft_timeout: float | None) -> None:
+    def __init__(
+        self, serial: int, function: Callable[..., Any], payload: bytes, soft_timeout: float | None
+    ) -> None:
         self.serial = serial
         self.slot = serial % SLOTS
         self.function = function
@@ -54,6 +56,13 @@ class FunctionTable:
         self._serial = 0
         self._by_payload: dict[tuple[bytes, float | None], Function] = {}
         self._by_identity: dict[tuple[Callable[..., Any], float | None], Function] = {}
+
+    def known(self, function: Callable[..., Any], soft_timeout: float | None) -> Function | None:
+        """Return the entry of a plain function that was sent before, else None."""
+        try:
+            return self._by_identity.get((function, soft_timeout))
+        except TypeError:  # not hashable
+            return None
 
     def get(self, function: Callable[..., Any], soft_timeout: float | None) -> Function:
         """Return the entry of *function*. Raises what pickling it raises."""

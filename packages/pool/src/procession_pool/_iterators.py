@@ -55,6 +55,7 @@ class IMapIterator(Job):
         "_received",
         "_source",
         "_stash",
+        "_total",
         "_turn",
         "_values",
     )
@@ -85,6 +86,7 @@ class IMapIterator(Job):
         self._received = 0  # tasks whose result has come
         self._consumed = 0  # tasks whose result has been taken out, about
         self._turn = 0  # ordered: index of the next task to show
+        self._total: int | None = None
         self._stash: dict[int, list[Any]] = {}
         self._values: deque[Any] = deque()
 
@@ -252,7 +254,7 @@ class IMapIterator(Job):
     # ---- the engine's side: results
 
     def _deliver(self, first: int, values: list[Any]) -> None:
-        if self._over:
+        if self._sealed:
             return
         count = len(values)
         if self._chunksize > 1:
@@ -263,7 +265,7 @@ class IMapIterator(Job):
         self._check_end()
 
     def _fail(self, index: int, error: BaseException) -> None:
-        if self._over:
+        if self._sealed:
             return
         self._accept(index, [Failure(error)], 1)
         self._check_end()
@@ -284,13 +286,16 @@ class IMapIterator(Job):
             self._turn += found[0]
 
     def _check_end(self) -> None:
-        if self._received == self._exhausted_at and not self._over:
+        if self._progress is not None:
+            done = min(self._received * self._chunksize, self._total or self._received * self._chunksize)
+            self._engine.report(self._progress, done, self._total)
+        if self._received == self._exhausted_at and not self._sealed:
             self._finish(True, None)
         elif self._values:
             self._engine.job_progress(self)
 
     def _abort(self, error: BaseException) -> None:
-        if not self._over:
+        if not self._sealed:
             self._values.append(Failure(error))
             self._finish(False, error)
 

@@ -12,6 +12,7 @@ from ._errors import ExceptionWithTraceback
 from ._functions import CALL_ANY, CALL_ONE, CALL_STAR
 from ._iterators import IMapIterator, IMapUnorderedIterator
 from ._policy import Policy
+from ._progress import watch_imap, watch_map
 from ._results import AsyncResult, Job, MapResult
 from ._supervisor import supervise
 from ._worker import Setup
@@ -113,7 +114,9 @@ class Pool:
             raise
         from threading import Thread
 
-        self._thread = Thread(target=supervise, args=(engine,), name=f"{type(self).__name__}Thread", daemon=True)
+        self._thread = Thread(
+            target=supervise, args=(engine,), name=f"{type(self).__name__}Thread", daemon=True
+        )
         self._thread.start()
         self._terminate = Finalize(self, end_engine, args=(engine, self._thread), exitpriority=_EXIT_PRIORITY)
         self._pool_ready = True
@@ -154,7 +157,7 @@ class Pool:
 
     # ---- one call
 
-    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> T:  # noqa: B006
+    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> T:
         """Call ``func(*args, **kwds)`` in a worker and return its result; blocks until it is there.
 
         Raises what ``AsyncResult.get()`` raises, and ValueError if the pool is closed.
@@ -167,7 +170,7 @@ class Pool:
         self,
         func: Callable[..., Any],
         args: Iterable[Any] = (),
-        kwds: Mapping[str, Any] = {},  # noqa: B006
+        kwds: Mapping[str, Any] = {},
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
@@ -200,7 +203,9 @@ class Pool:
         self._engine.submit_call(result)
         return result
 
-    def _call(self, func: Any, args: Any, kwds: Any, callback: Any, error_callback: Any, policy: Policy | None) -> AsyncResult:
+    def _call(
+        self, func: Any, args: Any, kwds: Any, callback: Any, error_callback: Any, policy: Policy | None
+    ) -> AsyncResult:
         engine = self._engine
         try:
             function = engine.functions.known(func, None) if policy is None else None
@@ -223,7 +228,12 @@ class Pool:
     # ---- maps
 
     def map(
-        self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None, *, progress: Any = None
+        self,
+        func: Callable[[Any], T],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        *,
+        progress: Any = None,
     ) -> list[T]:
         """Call ``func(item)`` for each item; return the list of results, when all are there.
 
@@ -235,7 +245,12 @@ class Pool:
         return self._map(func, iterable, CALL_ONE, chunksize, None, None, progress).get()  # type: ignore[no-any-return]
 
     def starmap(
-        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None, *, progress: Any = None
+        self,
+        func: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        *,
+        progress: Any = None,
     ) -> list[T]:
         """As ``map()``, but each item is an iterable of arguments: ``func(*item)``."""
         return self._map(func, iterable, CALL_STAR, chunksize, None, None, progress).get()  # type: ignore[no-any-return]
@@ -339,7 +354,9 @@ class Pool:
         **options: Any,
     ) -> IMapUnorderedIterator:
         """As ``imap()``, but in the order in which the results become ready."""
-        return self._imap(IMapUnorderedIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options)
+        return self._imap(
+            IMapUnorderedIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options
+        )
 
     def _imap(
         self,

@@ -35,6 +35,8 @@ class Job:
         "_over",
         "_policy",
         "_pool",
+        "_progress",
+        "_sealed",
         "_success",
         "_value",
     )
@@ -59,7 +61,9 @@ class Job:
         self._error_callback = error_callback
         self._policy = policy
         self._hooks: list[Callable[[Job], object]] | None = None
-        self._over = False
+        self._progress: Callable[[int, int | None], object] | None = None
+        self._sealed = False  # the outcome is known
+        self._over = False  # and everybody may see it, the callback having run
         self._success = False
         self._value: Any = None
         self._job = engine.next_job()
@@ -77,12 +81,19 @@ class Job:
 
     def _abort(self, error: BaseException) -> None:
         """Fail whatever is not done yet."""
-        if not self._over:
+        if not self._sealed:
             self._finish(False, error)
 
     def _finish(self, success: bool, value: Any) -> None:
         self._success = success
         self._value = value
+        self._sealed = True
+        if self._callback is None and self._error_callback is None:
+            self._publish()
+        else:
+            self._engine.call_back(self)
+
+    def _publish(self) -> None:
         self._over = True
         self._pool = None
         self._function = None
@@ -131,7 +142,9 @@ class AsyncResult(Job):
         if not self._over:
             self._engine.wait_for(self, None if timeout is None else check_timeout(timeout))
             if not self._over:
-                raise TimeoutError(f"no result within {timeout} s; the task goes on, get() may be called again")
+                raise TimeoutError(
+                    f"no result within {timeout} s; the task goes on, get() may be called again"
+                )
         if self._success:
             return self._value
         try:
@@ -203,11 +216,11 @@ class AsyncResult(Job):
     # ---- the engine's side
 
     def _deliver(self, first: int, values: list[Any]) -> None:
-        if not self._over:
+        if not self._sealed:
             self._finish(True, values[0])
 
     def _fail(self, index: int, error: BaseException) -> None:
-        if not self._over:
+        if not self._sealed:
             self._finish(False, error)
 
     def _describe(self, index: int) -> str:
@@ -271,7 +284,7 @@ class MapResult(AsyncResult):
         return items is None or self._cursor * self._chunksize >= len(items)
 
     def _deliver(self, first: int, values: list[Any]) -> None:
-        if self._over:
+        if self._sealed:
             return
         size = self._chunksize
         if size == 1:
@@ -282,17 +295,26 @@ class MapResult(AsyncResult):
                 self._results[at : at + len(chunk)] = chunk
                 at += size
         self._left -= len(values)
+        if self._progress is not None:
+            self._report()
         if not self._left:
             self._complete()
 
     def _fail(self, index: int, error: BaseException) -> None:
-        if self._over:
+        if self._sealed:
             return
         if self._failed is None:
             self._failed = error
         self._left -= 1
+        if self._progress is not None:
+            self._report()
         if not self._left:
             self._complete()
+
+    def _report(self) -> None:
+        total = len(self._results)
+        done = total - self._left * self._chunksize if self._left else total
+        self._engine.report(self._progress, max(0, done), total)
 
     def _complete(self) -> None:
         if self._failed is not None:

@@ -182,7 +182,9 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
             return
 
 
-def _function(loads: Callable[[int, bytes], Any], tag: int, data: bytes, soft_timeout: float | None) -> Callable[..., Any]:
+def _function(
+    loads: Callable[[int, bytes], Any], tag: int, data: bytes, soft_timeout: float | None
+) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = loads(tag, data)
     except BaseException as error:
@@ -226,4 +228,15 @@ def _orphaned() -> bool:
     return parent is not None and not parent.is_alive()
 
 
-__all__ = ("EXIT_VALUE", "FUNCTION", "INIT_FAILED", "READY", "STOP", "Setup", "WorkerState", "os", "work", "worker_state")
+__all__ = (
+    "EXIT_VALUE",
+    "FUNCTION",
+    "INIT_FAILED",
+    "READY",
+    "STOP",
+    "Setup",
+    "WorkerState",
+    "os",
+    "work",
+    "worker_state",
+)

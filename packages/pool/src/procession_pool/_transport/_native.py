@@ -39,7 +39,7 @@ class NativeHub:
         """Wake the pool's thread."""
         try:
             os.eventfd_write(self.eventfd, 1)
-        except (OSError, OverflowError):  # closed: it has ended
+        except (OSError, ValueError):  # closed: it has ended
             pass
 
     def wait_all(self, channels: list[Any], sentinels: list[int], timeout: float | None) -> set[int]:

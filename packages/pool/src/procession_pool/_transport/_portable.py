@@ -82,9 +82,11 @@ class PortableHub:
                 except OSError:  # closed: it has ended
                     pass
 
-    def wait_all(self, channels: list[PortableChannel], sentinels: list[int], timeout: float | None) -> set[int]:
+    def wait_all(
+        self, channels: list[PortableChannel], sentinels: list[int], timeout: float | None
+    ) -> set[int]:
         """Wait for a result, a ring or an end; return the sentinels of workers that have ended."""
-        pipes = [channel.results for channel in channels if not channel.broken]
+        pipes = [channel.results for channel in channels if not channel.ended]
         found = wait([self._reader, *pipes, *sentinels], timeout)
         if self._reader in found:
             with self._wake_lock:
@@ -105,14 +107,22 @@ class PortableChannel:
     def __init__(self, tasks: Any, results: Any) -> None:
         self.tasks = tasks
         self.results = results
-        self.broken = False
+        self.broken = False  # the worker is known to have ended
+        self.ended = False  # nothing more can be read
         self._batches: dict[int, list[int]] = {}  # id: [count, received, 1 once begun, bytes]
         self._waiting = 0
         self._busy = 0
         self._done = 0
 
     def send(
-        self, batch: int, slot: int, mode: int, items: list[Any], start: int, stop: int, dumps: Callable[[Any], Any]
+        self,
+        batch: int,
+        slot: int,
+        mode: int,
+        items: list[Any],
+        start: int,
+        stop: int,
+        dumps: Callable[[Any], Any],
     ) -> tuple[int, int]:
         """Send tasks; see procession_native._core.Channel.send()."""
         payloads = []
@@ -166,8 +176,8 @@ class PortableChannel:
     def ready(self) -> bool:
         """Whether there is something to read."""
         try:
-            return not self.results.closed and bool(self.results.poll(0))
-        except OSError:
+            return not self.ended and bool(self.results.poll(0))
+        except (OSError, EOFError):
             return False
 
     def drain(self, at: int, loads: Callable[[int, bytes], Any], runs: list[Any]) -> None:
@@ -176,7 +186,8 @@ class PortableChannel:
             try:
                 record = default_reducer.loads(self.results.recv_bytes())
             except (EOFError, OSError):
-                self.results.close()
+                # Not closed here: the pool's thread may be waiting on it.
+                self.ended = True
                 return
             kind = record[0]
             if kind == _MESSAGE:
