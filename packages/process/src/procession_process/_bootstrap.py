@@ -12,7 +12,7 @@ from procession_core._logging import name_all_records
 
 from ._native import set_name
 from ._parent import ParentProcess
-from ._real import name_current
+from ._real import enter_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ def flush_streams() -> None:
 
 def become(process: Any, parent_sentinel: int | None) -> None:
     """Make *process* the current process of this process, and forget what belonged to the parent."""
+    copied = runtime.start_method != "spawn"
+    if copied:
+        atexit._clear()  # those of the parent; a spawned child has only its own
+        threading = sys.modules.get("threading")
+        if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # up to Python 3.12
+            threading.main_thread()._set_native_id()
     runtime.name = process._name
     runtime.identity = process._identity
     runtime.daemon = process.daemon
@@ -41,7 +47,7 @@ def become(process: Any, parent_sentinel: int | None) -> None:
     runtime.parent = ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
     forget_inherited()
     set_name(process._name)
-    name_current(process._name)
+    enter_child(process._name, copied)
     name_all_records()
     run_after_forkers()
 
@@ -51,13 +57,11 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
     exitcode = 1
     try:
         try:
-            atexit._clear()
             become(process, parent_sentinel)
             info("child process calling self.run()")
             process.run()
             exitcode = 0
         finally:
-            atexit._run_exitfuncs()
             end_child()
     except SystemExit as stop:
         exitcode = _exit_code(stop.code)
@@ -65,6 +69,10 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
         report(process._name, error)
     finally:
         _join_threads(process._name)
+        try:
+            atexit._run_exitfuncs()
+        except BaseException as error:  # SystemExit and KeyboardInterrupt; the others it prints itself
+            report(process._name, error)
         info("process exiting with exitcode %d", exitcode)
         flush_streams()
     return exitcode

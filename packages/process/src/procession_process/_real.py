@@ -6,6 +6,7 @@ what it would otherwise not know.
 
 from __future__ import annotations
 
+import atexit
 import sys
 
 TYPE_CHECKING = False
@@ -22,11 +23,25 @@ def _real(name: str) -> Any:
     return module if module is not None and module.__name__ == name else None
 
 
-def name_current(name: str) -> None:
-    """In a child: give the real package's idea of the current process our name, which logging shows."""
+def enter_child(name: str, copied: bool) -> None:
+    """In a child: let the real package know that this is one.
+
+    Its idea of the current process gets our name, which logging shows. In a copy of the parent's memory it forgets
+    the parent's children and finalizers, and joins the feeder threads of its queues at exit.
+    """
     process = _real("multiprocessing.process")
-    if process is not None:
-        process.current_process().name = name
+    if process is None:
+        return
+    process.current_process().name = name
+    if not copied:
+        return
+    if hasattr(process, "_children"):
+        process._children = set()
+    util = _real("multiprocessing.util")
+    if util is not None:
+        util._finalizer_registry.clear()
+        atexit.register(util._exit_function)
+        util._run_after_forkers()
 
 
 class real_spawning:
