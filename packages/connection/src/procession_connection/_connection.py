@@ -24,6 +24,9 @@ else:
     except ImportError:
         import pickle as _pickle
 
+_CARRYING = (TREE, MARKED)
+"""The links over which descriptors go beside the frame."""
+
 
 class Connection:
     """One end of a pipe, or of a connection between a Listener and a Client.
@@ -128,7 +131,7 @@ class Connection:
     def _pickle(self, obj: object) -> tuple[bytes, FrameTransfer]:
         link = self._link
         wire = link >= WIRE
-        transfer = FrameTransfer(self._kind_now() >= UNIX and (link == TREE or link == MARKED), wire)
+        transfer = FrameTransfer(self._kind_now() >= UNIX and link in _CARRYING, wire)
         with transfer_scope(transfer):
             return (wire_reducer if wire else default_reducer).dumps(obj), transfer
 
@@ -145,11 +148,12 @@ class Connection:
         if kind < 0:
             kind = self._kind_now()
         link = self._link
-        if kind >= UNIX and (link == TREE or link == MARKED):
-            data, fds = _framing.recv_fds(handle, kind)
-            if fds is not None:
-                with arriving(fds):
-                    return self._loads(data)
+        data: Any
+        if kind >= UNIX and link in _CARRYING:
+            data = _framing.recv_fds(handle, kind)
+            if type(data) is tuple:
+                with arriving(data[1]):
+                    return self._loads(data[0])
         else:
             data = self._recv(handle, kind, -1)
         if link <= TREE:
