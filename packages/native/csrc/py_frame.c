@@ -1,9 +1,13 @@
 /* py_frame.c: frames, poll and wait for Python.  The descriptor and the kind come with each call; no state is kept. */
+#define _GNU_SOURCE                              /* ppoll */
 #include "py_arena.h"
 #include "frame.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* 0 to call again, -1 with an exception. */
