@@ -47,7 +47,14 @@ from ._logging import (
     warn,
 )
 from ._runtime import AuthenticationString, Runtime, runtime
-from ._transfer import Transfer, current_transfer, default_send_fd, set_fd_sharer, transfer_scope
+from ._transfer import (
+    Transfer,
+    current_transfer,
+    default_send_fd,
+    set_fd_sharer,
+    transfer_scope,
+    transfer_scopes,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,6 +117,7 @@ __all__ = (
     "sub_debug",
     "sub_warning",
     "transfer_scope",
+    "transfer_scopes",
     "warn",
 )
 
