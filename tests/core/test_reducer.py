@@ -126,6 +126,17 @@ def test_lambda_goes_by_value_with_cloudpickle():
     assert function(4) == 7
 
 
+def test_by_value_uses_the_table_too():
+    pytest.importorskip("cloudpickle")
+    default_reducer.register(Registered, lambda obj: (rebuilt, ()))
+    try:
+        found = default_reducer.loads(default_reducer.dumps([lambda: 1, Registered()]))
+    finally:
+        del default_reducer.own[Registered]
+    assert found[0]() == 1
+    assert found[1] == "rebuilt"
+
+
 def test_threads_do_not_mix():
     errors = []
 

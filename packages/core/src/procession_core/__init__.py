@@ -47,14 +47,7 @@ from ._logging import (
     warn,
 )
 from ._runtime import AuthenticationString, Runtime, runtime
-from ._transfer import (
-    Transfer,
-    current_transfer,
-    default_send_fd,
-    set_fd_sharer,
-    transfer_scope,
-    transfer_scopes,
-)
+from ._transfer import Transfer, current_transfer, default_send_fd, set_fd_sharer, transfer_scope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,7 +110,6 @@ __all__ = (
     "sub_debug",
     "sub_warning",
     "transfer_scope",
-    "transfer_scopes",
     "warn",
 )
 

@@ -52,8 +52,9 @@ def _make_class(base: Any) -> Any:
 
     class ByValuePickler(base):  # type: ignore[misc]
         def __init__(self, file: Any, protocol: int | None, table: dict[type, Any], callback: Any) -> None:
-            super().__init__(file, protocol, buffer_callback=callback)
+            # First: the C pickler reads it while it is initialised, and never again.
             self.dispatch_table = ChainMap(table, base.dispatch_table)
+            super().__init__(file, protocol, buffer_callback=callback)
 
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, (type, FunctionType)) and not runtime.main_by_value and _is_in_main(obj):
