@@ -1,0 +1,124 @@
+"""Contexts: the whole API for each start method, and the default one."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import procession
+from procession._base_context import BaseContext
+from procession._contexts import DefaultContext, default_context
+
+METHODS = {"fork": "ForkContext", "spawn": "SpawnContext", "forkserver": "ForkServerContext"}
+
+
+def work(connection: Any, value: Any, lock: Any) -> None:
+    with lock:
+        value.value += 1
+    connection.send((procession.current_process().name, procession.parent_process().name))
+    connection.close()
+
+
+def test_context_runs_a_child_with_its_objects(start_method: str) -> None:
+    context = procession.get_context(start_method)
+    ours, theirs = context.Pipe()
+    value, lock = context.Value("i", 41), context.Lock()
+    process = context.Process(target=work, args=(theirs, value, lock), name="worker")
+    process.start()
+    theirs.close()
+    assert ours.recv() == ("worker", "MainProcess")
+    process.join(30)
+    assert process.exitcode == 0
+    assert value.value == 42
+    ours.close()
+    process.close()
+
+
+def test_class_names_follow_the_start_method(start_method: str) -> None:
+    context = procession.get_context(start_method)
+    assert type(context).__name__ == METHODS[start_method]
+    assert context.Process.__name__.lower() == f"{start_method}process"
+    assert context.get_start_method() == start_method
+
+
+def test_concrete_context_keeps_its_start_method(start_method: str) -> None:
+    context = procession.get_context(start_method)
+    assert context.get_context() is context
+    with pytest.raises(ValueError, match="cannot set start method of concrete context"):
+        context.set_start_method("spawn")
+
+
+def test_context_survives_pickling(start_method: str) -> None:
+    context = procession.get_context(start_method)
+    assert pickle.loads(pickle.dumps(context)) is context
+
+
+@pytest.mark.parametrize("method", ["", "knops", None.__class__])
+def test_unknown_method(method: Any) -> None:
+    with pytest.raises(ValueError, match="cannot find context for"):
+        procession.get_context(method)
+
+
+def test_every_context_has_the_whole_api() -> None:
+    wanted = {
+        name
+        for name in procession.__all__
+        if name not in ("SUBDEBUG", "SUBWARNING", "install") and not name.endswith(("Error", "ShutDown"))
+    } - {"forkserver_preload_report", "memory", "orphaned_segments", "remove_orphans", "set_memory_limit"}
+    wanted -= {"set_oob_threshold", "share"}
+    wanted |= {"ProcessError", "BufferTooShort", "TimeoutError", "AuthenticationError", "reducer"}
+    missing = {name for name in wanted if not hasattr(type(default_context), name)}
+    assert not missing
+
+
+@pytest.mark.parametrize("name", [n for n, m in vars(BaseContext).items() if n[0] != "_" and inspect.isfunction(m)])
+def test_context_methods_are_documented(name: str) -> None:
+    assert inspect.getdoc(getattr(BaseContext, name))
+
+
+DEFAULT = """
+import procession as mp
+assert mp.get_start_method(allow_none=True) is None
+context = mp.get_context()
+assert mp.get_start_method(allow_none=True) == context.get_start_method() == mp.get_all_start_methods()[0]
+try:
+    mp.set_start_method("spawn")
+except RuntimeError as error:
+    assert str(error).startswith("context has already been set"), error
+else:
+    raise SystemExit("set twice")
+mp.set_start_method("spawn", force=True)
+assert mp.get_context().get_start_method() == "spawn"
+mp.set_start_method(None, force=True)
+assert mp.get_start_method(allow_none=True) is None
+"""
+
+
+def test_default_context_is_fixed_by_asking() -> None:
+    subprocess.run([sys.executable, "-c", DEFAULT], check=True, timeout=60)
+
+
+def test_default_context_is_the_api_of_the_package() -> None:
+    assert isinstance(default_context, DefaultContext)
+    assert procession.get_context == default_context.get_context
+    assert procession.context._default_context is default_context
+
+
+REAL = """
+import procession, pickle
+context = procession.get_context("spawn")
+assert type(context).__name__ == "SpawnContext" and isinstance(context, type(context))
+import multiprocessing.context
+assert isinstance(context, multiprocessing.context.BaseContext)
+assert isinstance(context, procession.context.BaseContext)
+assert pickle.loads(pickle.dumps(context)) is context
+"""
+
+
+def test_context_passes_for_one_of_the_standard_library() -> None:
+    subprocess.run([sys.executable, "-c", REAL], check=True, timeout=60)
