@@ -5,11 +5,12 @@
  *   0    8  maxsize in messages, 0: none         8   8  maxbytes, 0: none
  *   16   4  flags: bit 0 shut down               20  4  polled: 0 nobody polls, 1 look at the pollers, 3 ring everybody
  *   64   4  put lock (owned word, word.h)        72  8  tail: the chunk being written
- *   128  4  get lock                             136 8  head: the chunk being read
+ *   128  4  get lock                             132 4  spinner: when the last consumer began to spin, ms
+ *   136  8  head: the chunk being read
  *   144  8  seen: a value that the head's `committed` has had (0: look)   152 8 taken: messages consumed, a lower bound
  *   160  8  taken bytes, a lower bound
  *   192  4  not-empty word   196 4 its sleepers  200 4  not-full word     204 4 its sleepers
- *   208  4  all-done word    212 4 spinner: when the last one began to spin, ms
+ *   208  4  all-done word: 1 somebody may be in join()
  *   224  8  done: task_done() calls
  *   256  64 pollers: 16 owner words, bit 0: armed (bell.h)
  *
@@ -67,8 +68,8 @@ enum queue_tag { TAG_PICKLE = 0, TAG_INT = 1, TAG_CONST = 2, TAG_FLOAT = 3, TAG_
 struct queue {
     sh64 maxsize; sh64 maxbytes; sh32 flags; sh32 polled; sh64 pad0[5];
     sh32 put_lock; sh32 put_pad; sh64 tail; sh64 pad1[6];
-    sh32 get_lock; sh32 get_pad; sh64 head; sh64 seen; sh64 taken; sh64 taken_bytes; sh64 pad2[3];
-    sh32 not_empty; sh32 not_empty_sleepers; sh32 not_full; sh32 not_full_sleepers; sh32 all_done; sh32 spinner; sh64 pad3[1];
+    sh32 get_lock; sh32 spinner; sh64 head; sh64 seen; sh64 taken; sh64 taken_bytes; sh64 pad2[3];
+    sh32 not_empty; sh32 not_empty_sleepers; sh32 not_full; sh32 not_full_sleepers; sh32 all_done; sh32 words_pad; sh64 pad3[1];
     sh64 done; sh64 pad4[3];
     sh32 poller[QUEUE_POLLERS];
 };
@@ -151,7 +152,12 @@ static inline void queue_notify(sh32 *word, sh32 *sleepers)
             SH_SET(sleepers, 0);
     }
 }
-/* A woken sleeper has done its part: more: others can go on too. */
+static inline void queue_one_less(sh32 *sleepers)
+{
+    uint32_t seen = SH_PEEK(sleepers);
+    while (seen && !sh_cas32(sleepers, &seen, seen - 1)) { }
+}
+/* A woken sleeper has done its part; more: others can go on too. */
 static inline void queue_pass_on(sh32 *word, sh32 *sleepers, bool more)
 {
     if (SH_PEEK(sleepers) == 0) return;

@@ -1,0 +1,255 @@
+/* bell.c: the bell thread of this process and the descriptors it lights.  Protocol: bell.h. */
+#define _GNU_SOURCE
+#include "bell.h"
+#include "registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NOT_REGISTERED (-1)
+#define EVERYBODY (-2)
+
+struct bell { struct bell *next; struct queue *q; int fd; int entry; bool lit; };
+
+static struct {
+    pthread_mutex_t mutex;                   /* guards all below */
+    struct bell *first;
+    pthread_t thread;
+    bool running, watching_forks, was_running;
+    _Atomic bool stop;
+    struct arena *a;
+} bells = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+void (*bell_restart_soon)(void);
+
+/* ---- the committer's side -------------------------------------------------------------------------------------- */
+
+static void ring_slot(struct arena *a, uint32_t index)
+{
+    struct slot *s = slot_at(a, index);
+    SH_ADD(&s->bell, 1);
+    futex_wake(&s->bell, 1);
+}
+
+void bell_ring(struct arena *a, struct queue *q)
+{
+    uint32_t polled = SH_PEEK(&q->polled);
+    if (polled & 2) {
+        uint64_t high = SH_PEEK(&a->h->registry_high);
+        for (uint32_t i = 0; i < high; i++)
+            if ((SH_PEEK(&slot_at(a, i)->state) & 0xff) == SLOT_LIVE) ring_slot(a, i);
+    }
+    if (!(polled & 1)) return;
+    for (int i = 0; i < QUEUE_POLLERS; i++) {
+        uint32_t seen = SH_PEEK(&q->poller[i]);
+        if ((seen & 1) && SH_CAS32(&q->poller[i], &seen, seen & ~1u)) ring_slot(a, owner_slot(seen));
+    }
+}
+
+/* ---- the poller's side; under the mutex ------------------------------------------------------------------------ */
+
+static bool readable(struct arena *a, struct queue *q)
+{
+    struct queue_stat s;
+    return (SH_GET(&q->flags) & QUEUE_SHUTDOWN) || queue_stat(a, q, &s) != AR_OK || s.put != s.taken;
+}
+
+static void light(struct bell *b)
+{
+    uint64_t one = 1;
+    if (b->lit) return;
+    b->lit = true;
+    if (write(b->fd, &one, sizeof one) < 0) b->lit = false;      /* the program has closed our descriptor */
+}
+
+static void darken(struct bell *b)
+{
+    uint64_t count;
+    if (b->lit && read(b->fd, &count, sizeof count) < 0 && errno != EAGAIN) return;
+    b->lit = false;
+}
+
+static void refresh(struct arena *a, struct bell *b)
+{
+    if (readable(a, b->q)) {
+        light(b);
+        return;
+    }
+    darken(b);
+    if (b->entry >= 0) SH_SET(&b->q->poller[b->entry], (a->self & OWNER_BITS) | 1u);
+    SH_FENCE();
+    if (readable(a, b->q)) light(b);
+}
+
+static void enroll(struct arena *a, struct bell *b)
+{
+    uint32_t me = a->self & OWNER_BITS;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < QUEUE_POLLERS; i++) {
+            uint32_t seen = SH_GET(&b->q->poller[i]);
+            if (seen != 0 && (pass == 0 || !owner_is_dead(a, seen))) continue;
+            if (SH_CAS32(&b->q->poller[i], &seen, me)) {
+                b->entry = i;
+                SH_OR(&b->q->polled, 1);
+                return;
+            }
+        }
+    }
+    b->entry = EVERYBODY;
+    SH_OR(&b->q->polled, 2);
+}
+
+static void *listen_for_rings(void *argument)
+{
+    struct arena *a = argument;
+    struct slot *me = slot_at(a, a->self_slot);
+    while (!atomic_load(&bells.stop)) {
+        uint32_t rung = SH_GET(&me->bell);
+        pthread_mutex_lock(&bells.mutex);
+        for (struct bell *b = bells.first; b; b = b->next)
+            if (b->entry != NOT_REGISTERED && !b->lit) refresh(a, b);
+        pthread_mutex_unlock(&bells.mutex);
+        if (atomic_load(&bells.stop)) break;
+        futex_wait_slice(&me->bell, rung, WAIT_FOREVER, BELL_SLICE_NS);
+    }
+    return NULL;
+}
+
+static int start(void)
+{
+    if (bells.running) return 0;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);        /* signals belong to the program's threads */
+    atomic_store(&bells.stop, false);
+    int error = pthread_create(&bells.thread, NULL, listen_for_rings, bells.a);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    bells.running = error == 0;
+    return error;
+}
+
+static void stop(void)
+{
+    if (!bells.running) return;
+    atomic_store(&bells.stop, true);
+    ring_slot(bells.a, bells.a->self_slot);
+    pthread_join(bells.thread, NULL);
+    bells.running = false;
+}
+
+/* ---- forks ----------------------------------------------------------------------------------------------------- */
+
+static void before_fork(void)
+{
+    bells.was_running = bells.running;
+    stop();
+    pthread_mutex_lock(&bells.mutex);
+}
+
+void bell_restart(void)
+{
+    pthread_mutex_lock(&bells.mutex);
+    if (bells.first) start();
+    pthread_mutex_unlock(&bells.mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&bells.mutex);
+    if (!bells.was_running) return;
+    /* In the main thread Python still has to count our threads; elsewhere it has reason to warn anyway. */
+    if (bell_restart_soon && syscall(SYS_gettid) == getpid()) bell_restart_soon();
+    else bell_restart();
+}
+
+static void after_fork_in_child(void)
+{
+    pthread_mutex_init(&bells.mutex, NULL);
+    for (struct bell *b = bells.first; b; b = b->next) {
+        int fresh = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fresh >= 0) {
+            dup3(fresh, b->fd, O_CLOEXEC);
+            close(fresh);
+        }
+        b->entry = NOT_REGISTERED;
+        b->lit = false;
+    }
+}
+
+/* ---- handles --------------------------------------------------------------------------------------------------- */
+
+struct bell *bell_open(struct arena *a, struct queue *q)
+{
+    struct bell *b = calloc(1, sizeof *b);
+    if (!b) return NULL;
+    b->q = q;
+    b->entry = NOT_REGISTERED;
+    b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (b->fd < 0) {
+        free(b);
+        return NULL;
+    }
+    pthread_mutex_lock(&bells.mutex);
+    bells.a = a;
+    if (!bells.watching_forks) {
+        bells.watching_forks = true;
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
+    b->next = bells.first;
+    bells.first = b;
+    pthread_mutex_unlock(&bells.mutex);
+    return b;
+}
+
+int bell_fd(struct arena *a, struct bell *b)
+{
+    pthread_mutex_lock(&bells.mutex);
+    int error = start();
+    if (error == 0 && b->entry == NOT_REGISTERED) enroll(a, b);
+    if (error == 0) refresh(a, b);
+    pthread_mutex_unlock(&bells.mutex);
+    errno = error;
+    return error ? -1 : b->fd;
+}
+
+void bell_settle(struct arena *a, struct bell *b)
+{
+    pthread_mutex_lock(&bells.mutex);
+    if (b->entry != NOT_REGISTERED && b->lit) refresh(a, b);
+    pthread_mutex_unlock(&bells.mutex);
+}
+
+void bell_close(struct arena *a, struct bell *b)
+{
+    pthread_mutex_lock(&bells.mutex);
+    struct bell **link = &bells.first;
+    while (*link && *link != b) link = &(*link)->next;
+    if (*link) *link = b->next;
+    struct queue *q = b->q;
+    if (b->entry >= 0) {
+        SH_SET(&q->poller[b->entry], 0);
+        bool any = false;
+        for (int i = 0; i < QUEUE_POLLERS; i++) any = any || SH_PEEK(&q->poller[i]);
+        if (!any) {
+            SH_AND(&q->polled, ~1u);
+            SH_FENCE();
+            for (int i = 0; i < QUEUE_POLLERS; i++)
+                if (SH_PEEK(&q->poller[i])) SH_OR(&q->polled, 1);
+        }
+    }
+    (void)a;
+    close(b->fd);
+    free(b);
+    bool last = bells.first == NULL;
+    pthread_mutex_unlock(&bells.mutex);
+    if (last) stop();
+}
+
+void bell_before_exit(void) { stop(); }
