@@ -16,7 +16,7 @@
 #define NOT_REGISTERED (-1)
 #define EVERYBODY (-2)
 
-struct bell { struct bell *next; struct queue *q; int fd; int entry; bool lit; };
+struct bell { struct bell *next; struct queue *q; int fd; int entry; enum bell_kind kind; bool lit; };
 
 static struct {
     pthread_mutex_t mutex;                   /* guards all below */
@@ -38,27 +38,33 @@ static void ring_slot(struct arena *a, uint32_t index)
     futex_wake(&s->bell, 1);
 }
 
-void bell_ring(struct arena *a, struct queue *q)
+static uint32_t polled_bit(enum bell_kind kind) { return kind == BELL_ROOM ? POLLED_ROOM : POLLED_ITEMS; }
+
+void bell_ring(struct arena *a, struct queue *q, enum bell_kind kind)
 {
     uint32_t polled = SH_PEEK(&q->polled);
-    if (polled & 2) {
+    if (polled & POLLED_EVERYBODY) {
         uint64_t high = SH_PEEK(&a->h->registry_high);
         for (uint32_t i = 0; i < high; i++)
             if ((SH_PEEK(&slot_at(a, i)->state) & 0xff) == SLOT_LIVE) ring_slot(a, i);
     }
-    if (!(polled & 1)) return;
+    if (!(polled & polled_bit(kind))) return;
     for (int i = 0; i < QUEUE_POLLERS; i++) {
         uint32_t seen = SH_PEEK(&q->poller[i]);
-        if ((seen & 1) && SH_CAS32(&q->poller[i], &seen, seen & ~1u)) ring_slot(a, owner_slot(seen));
+        if ((seen & 3) == (1u | kind) && SH_CAS32(&q->poller[i], &seen, seen & ~1u)) ring_slot(a, owner_slot(seen));
     }
 }
 
 /* ---- the poller's side; under the mutex ------------------------------------------------------------------------ */
 
-static bool readable(struct arena *a, struct queue *q)
+static bool ready(struct arena *a, const struct bell *b)
 {
     struct queue_stat s;
-    return (SH_GET(&q->flags) & QUEUE_SHUTDOWN) || queue_stat(a, q, &s) != AR_OK || s.put != s.taken;
+    struct queue *q = b->q;
+    if ((SH_GET(&q->flags) & QUEUE_SHUTDOWN) || queue_stat(a, q, &s) != AR_OK) return true;
+    if (b->kind == BELL_ITEMS || s.put == s.taken) return b->kind == BELL_ROOM || s.put != s.taken;
+    uint64_t maxsize = SH_PEEK(&q->maxsize), maxbytes = SH_PEEK(&q->maxbytes);
+    return (!maxsize || s.put - s.taken < maxsize) && (!maxbytes || s.bytes < maxbytes);
 }
 
 static void light(struct bell *b)
@@ -78,32 +84,32 @@ static void darken(struct bell *b)
 
 static void refresh(struct arena *a, struct bell *b)
 {
-    if (readable(a, b->q)) {
+    if (ready(a, b)) {
         light(b);
         return;
     }
     darken(b);
-    if (b->entry >= 0) SH_SET(&b->q->poller[b->entry], (a->self & OWNER_BITS) | 1u);
+    if (b->entry >= 0) SH_SET(&b->q->poller[b->entry], (a->self & OWNER_BITS) | b->kind | 1u);
     SH_FENCE();
-    if (readable(a, b->q)) light(b);
+    if (ready(a, b)) light(b);
 }
 
 static void enroll(struct arena *a, struct bell *b)
 {
-    uint32_t me = a->self & OWNER_BITS;
+    uint32_t me = (a->self & OWNER_BITS) | b->kind;
     for (int pass = 0; pass < 2; pass++) {
         for (int i = 0; i < QUEUE_POLLERS; i++) {
             uint32_t seen = SH_GET(&b->q->poller[i]);
             if (seen != 0 && (pass == 0 || !owner_is_dead(a, seen))) continue;
             if (SH_CAS32(&b->q->poller[i], &seen, me)) {
                 b->entry = i;
-                SH_OR(&b->q->polled, 1);
+                SH_OR(&b->q->polled, polled_bit(b->kind));
                 return;
             }
         }
     }
     b->entry = EVERYBODY;
-    SH_OR(&b->q->polled, 2);
+    SH_OR(&b->q->polled, POLLED_EVERYBODY);
 }
 
 static void *listen_for_rings(void *argument)
@@ -185,11 +191,12 @@ static void after_fork_in_child(void)
 
 /* ---- handles --------------------------------------------------------------------------------------------------- */
 
-struct bell *bell_open(struct arena *a, struct queue *q)
+struct bell *bell_open(struct arena *a, struct queue *q, enum bell_kind kind)
 {
     struct bell *b = calloc(1, sizeof *b);
     if (!b) return NULL;
     b->q = q;
+    b->kind = kind;
     b->entry = NOT_REGISTERED;
     b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (b->fd < 0) {
@@ -235,13 +242,12 @@ void bell_close(struct arena *a, struct bell *b)
     struct queue *q = b->q;
     if (b->entry >= 0) {
         SH_SET(&q->poller[b->entry], 0);
-        bool any = false;
-        for (int i = 0; i < QUEUE_POLLERS; i++) any = any || SH_PEEK(&q->poller[i]);
-        if (!any) {
-            SH_AND(&q->polled, ~1u);
-            SH_FENCE();
-            for (int i = 0; i < QUEUE_POLLERS; i++)
-                if (SH_PEEK(&q->poller[i])) SH_OR(&q->polled, 1);
+        /* Off first, then on again if others are there: they enter themselves before they set the bit. */
+        SH_AND(&q->polled, ~polled_bit(b->kind));
+        SH_FENCE();
+        for (int i = 0; i < QUEUE_POLLERS; i++) {
+            uint32_t other = SH_PEEK(&q->poller[i]);
+            if (other && (other & 2) == (uint32_t)b->kind) SH_OR(&q->polled, polled_bit(b->kind));
         }
     }
     (void)a;

@@ -2,8 +2,10 @@
  *
  * An eventfd cannot be given to producers that already run, so each process that polls makes its own, and says in the
  * queue that it wants to be told:
- *   queue.poller[i]    owner word (slot and generation) of a polling process; bit 0, armed: tell me of the next commit
- *   queue.polled       bit 0: some poller is registered; bit 1: there were more than QUEUE_POLLERS, ring everybody
+ *   queue.poller[i]    owner word (slot and generation) of a polling process; bit 0, armed: tell me of the next commit;
+ *                      bit 1: it waits for room, not for messages
+ *   queue.polled       bit 0: somebody polls for messages; bit 2: for room; bit 1: there were more than QUEUE_POLLERS,
+ *                      ring everybody
  *   slot.bell          a futex word: plus one for each ring; the process's bell thread sleeps on it
  *
  * PROTOCOL
@@ -26,12 +28,17 @@
 
 #define BELL_SLICE_NS 250000000ull
 
-void bell_ring(struct arena *a, struct queue *q);
+enum bell_kind { BELL_ITEMS = 0, BELL_ROOM = 2 };  /* also bit 1 of an entry */
+#define POLLED_ITEMS 1u
+#define POLLED_EVERYBODY 2u
+#define POLLED_ROOM 4u
+
+void bell_ring(struct arena *a, struct queue *q, enum bell_kind kind);
 
 struct bell;
-struct bell *bell_open(struct arena *a, struct queue *q);  /* NULL: errno; one for each handle */
+struct bell *bell_open(struct arena *a, struct queue *q, enum bell_kind kind);  /* NULL: errno; one for each handle */
 int bell_fd(struct arena *a, struct bell *b);               /* registers if needed; -1: errno */
-void bell_settle(struct arena *a, struct bell *b);          /* after a take, or to make the descriptor tell the truth */
+void bell_settle(struct arena *a, struct bell *b);          /* after a take (put), so that the descriptor tells the truth */
 void bell_close(struct arena *a, struct bell *b);
 void bell_before_exit(void);                                /* stops the thread */
 extern void (*bell_restart_soon)(void);                     /* how to have bell_restart called when the fork is over; may be NULL */

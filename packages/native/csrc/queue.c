@@ -274,7 +274,8 @@ int queue_shutdown(struct arena *a, struct queue *q, bool immediate)
     futex_wake_count(&q->not_full, INT_MAX);
     SH_SET(&q->all_done, 0);
     futex_wake_count(&q->all_done, INT_MAX);
-    bell_ring(a, q);
+    bell_ring(a, q, BELL_ITEMS);
+    bell_ring(a, q, BELL_ROOM);
     return rc;
 }
 

@@ -3,7 +3,7 @@
  * QUEUE BLOCK (KIND_QUEUE; struct queue).  Payloads are 32-byte aligned, so a hot group keeps to the first 32 bytes
  * of each 64: then no group straddles a cache line and no two hot groups share one.
  *   0    8  maxsize in messages, 0: none         8   8  maxbytes, 0: none
- *   16   4  flags: bit 0 shut down               20  4  polled: 0 nobody polls, 1 look at the pollers, 3 ring everybody
+ *   16   4  flags: bit 0 shut down               20  4  polled: which kinds of pollers there are (bell.h)
  *   64   4  put lock (owned word, word.h)        72  8  tail: the chunk being written
  *   128  4  get lock                             132 4  spinner: when the last consumer began to spin, ms
  *   136  8  head: the chunk being read
@@ -12,7 +12,7 @@
  *   192  4  not-empty word   196 4 its sleepers  200 4  not-full word     204 4 its sleepers
  *   208  4  all-done word: 1 somebody may be in join()
  *   224  8  done: task_done() calls
- *   256  64 pollers: 16 owner words, bit 0: armed (bell.h)
+ *   256  64 pollers: 16 owner words with two flags (bell.h)
  *
  * CHUNK (KIND_CHUNK; struct chunk): linked from head to tail; owned by the word that names it, its reference count is 0
  *   0    8  base: messages in all chunks before this one        8   8  the same in bytes

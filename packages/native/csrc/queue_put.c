@@ -125,7 +125,7 @@ static int put_locked(struct arena *a, struct queue *q, const struct message *m,
 static void tell_consumers(struct arena *a, struct queue *q)
 {
     queue_notify(&q->not_empty, &q->not_empty_sleepers);
-    if (__builtin_expect(SH_PEEK(&q->polled) != 0, 0)) bell_ring(a, q);
+    if (__builtin_expect(SH_PEEK(&q->polled) != 0, 0)) bell_ring(a, q, BELL_ITEMS);
 }
 
 int queue_try_put(struct arena *a, struct queue *q, const struct message *m, uint32_t n, uint32_t *done)

@@ -135,9 +135,10 @@ static bool more_left(struct arena *a, struct queue *q)
     return c && (queue_bytes(SH_GET(&c->committed)) != queue_bytes(SH_PEEK(&c->consumed)) || SH_GET(&c->next));
 }
 
-static void tell_producers(struct queue *q)
+static void tell_producers(struct arena *a, struct queue *q)
 {
-    if (SH_PEEK(&q->not_full)) queue_notify(&q->not_full, &q->not_full_sleepers);
+    queue_notify(&q->not_full, &q->not_full_sleepers);
+    if (__builtin_expect(SH_PEEK(&q->polled) & (POLLED_ROOM | POLLED_EVERYBODY), 0)) bell_ring(a, q, BELL_ROOM);
 }
 
 int queue_try_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max)
@@ -148,7 +149,7 @@ int queue_try_take(struct arena *a, struct queue *q, struct taken *out, uint32_t
     olock_release(a, &q->get_lock);
     if (rc == AR_OK) {
         FENCE_AFTER_UNLOCK();
-        tell_producers(q);
+        tell_producers(a, q);
     }
     return rc;
 }
@@ -188,7 +189,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
         olock_release(a, &q->get_lock);
         if (rc == AR_OK) {
             FENCE_AFTER_UNLOCK();
-            tell_producers(q);
+            tell_producers(a, q);
         }
         if (unread) continue;
         bool late = rc == AR_EMPTY && clock_ns() >= deadline;

@@ -1,0 +1,496 @@
+/* py_queue.c: the Python type of queues.  What is put and taken here is decided in py_queue_items.c. */
+#include "py_queue.h"
+
+#include <math.h>
+#include <string.h>
+
+struct queue_hooks queue_hooks;
+
+/* ---- errors and arguments -------------------------------------------------------------------------------------- */
+
+static PyObject *hook_error(PyObject *type, PyObject *fallback, const char *text)
+{
+    PyErr_SetString(type ? type : fallback, text);
+    return NULL;
+}
+
+PyObject *queue_error(int rc)
+{
+    switch (rc) {
+    case AR_TIMEOUT: case AR_EMPTY:
+        PyErr_SetNone(queue_hooks.empty ? queue_hooks.empty : PyExc_IndexError);
+        return NULL;
+    case AR_FULL:
+        PyErr_SetNone(queue_hooks.full ? queue_hooks.full : PyExc_OverflowError);
+        return NULL;
+    case AR_SHUTDOWN:
+        PyErr_SetNone(queue_hooks.shut_down ? queue_hooks.shut_down : PyExc_RuntimeError);
+        return NULL;
+    case AR_NOMEM:
+        PyErr_SetString(PyExc_MemoryError,
+                        "the arena has no room for the message (set_limit() raises its limit); nothing was lost");
+        return NULL;
+    case AR_PEER_DIED:
+        return hook_error(queue_hooks.peer_died, PyExc_EOFError,
+                          "the queue is empty and no other live process holds a reference to it");
+    default:
+        return PyErr_Format(PyExc_RuntimeError, "the queue's operation ended with status %d", rc);
+    }
+}
+
+/* Live queue of the object, or NULL with the exception that the Python class chooses. */
+static struct queue *usable(QueueObject *self)
+{
+    if (self->q && !self->closed) return self->q;
+    if (!self->q) {
+        PyErr_SetString(PyExc_RuntimeError, "the queue was not initialised: call Queue.__init__() first");
+        return NULL;
+    }
+    PyObject *error = PyObject_CallMethod((PyObject *)self, "_closed_error", NULL);
+    if (error) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+/* Seconds or None to an absolute time. */
+static int deadline_from(PyObject *timeout, uint64_t *deadline)
+{
+    if (timeout == NULL || timeout == Py_None) {
+        *deadline = WAIT_FOREVER;
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) return -1;
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
+        return -1;
+    }
+    if (seconds <= 0) *deadline = 0;
+    else if (seconds > 1e9) *deadline = WAIT_FOREVER;
+    else *deadline = clock_ns() + (uint64_t)(seconds * 1e9);
+    return 0;
+}
+
+/* Fast-call arguments by position or name into slots that hold NULL. */
+static int arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
+                     int required, PyObject **into)
+{
+    int count = 0;
+    while (known[count]) count++;
+    if (n > count) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function, count, n);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) into[i] = args[i];
+    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        int k = 0;
+        while (known[k] && PyUnicode_CompareWithASCIIString(name, known[k]) != 0) k++;
+        if (!known[k] || into[k]) {
+            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", function,
+                         known[k] ? "multiple values for" : "an unexpected keyword", name);
+            return -1;
+        }
+        into[k] = args[n + i];
+    }
+    for (int k = 0; k < required; k++)
+        if (!into[k]) {
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", function, known[k]);
+            return -1;
+        }
+    return 0;
+}
+
+/* block and timeout, as queue.Queue understands them. */
+static int wait_until(PyObject *block, PyObject *timeout, uint64_t *deadline)
+{
+    if (block && block != Py_True) {
+        int yes = PyObject_IsTrue(block);
+        if (yes < 0) return -1;
+        if (!yes) {
+            *deadline = 0;
+            return 0;
+        }
+    }
+    return deadline_from(timeout, deadline);
+}
+
+/* ---- put ------------------------------------------------------------------------------------------------------- */
+
+/* Puts all; with the GIL, which is given up only to sleep.  *done tells how many, also on failure. */
+static int put_messages(QueueObject *self, const struct message *m, uint32_t n, uint32_t *done, uint64_t deadline)
+{
+    struct arena *a = process_arena;
+    int rc = queue_try_put(a, self->q, m, n, done);
+    if (rc == AR_FULL && deadline == 0) rc = AR_TIMEOUT;
+    while (rc == AR_BUSY || rc == AR_FULL || rc == AR_INTR) {
+        uint32_t more = 0;
+        Py_BEGIN_ALLOW_THREADS
+        rc = queue_put(a, self->q, m + *done, n - *done, &more, deadline);
+        Py_END_ALLOW_THREADS
+        *done += more;
+        if (rc == AR_INTR && PyErr_CheckSignals() < 0) return rc;
+    }
+    if (self->room) bell_settle(a, self->room);
+    return rc == AR_TIMEOUT ? AR_FULL : rc;
+}
+
+/* The object cannot be pickled: the Python class may want to hear of it instead of the caller. */
+static PyObject *refused(QueueObject *self, PyObject *obj)
+{
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback) PyException_SetTraceback(error, traceback);
+    PyObject *answer = PyObject_CallMethod((PyObject *)self, "_refuse", "OO", error, obj);
+    if (!answer) {
+        Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
+        return NULL;
+    }
+    int swallowed = PyObject_IsTrue(answer);
+    Py_DECREF(answer);
+    if (swallowed == 1) {
+        Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
+        Py_RETURN_NONE;
+    }
+    PyErr_Restore(type, error, traceback);
+    return NULL;
+}
+
+static PyObject *put_one(QueueObject *self, PyObject *obj, uint64_t deadline)
+{
+    if (!usable(self)) return NULL;
+    struct outgoing out;
+    if (outgoing_make(&out, obj) < 0) return refused(self, obj);
+    self->used = true;
+    uint32_t done;
+    int rc = put_messages(self, &out.message, 1, &done, deadline);
+    outgoing_clear(&out);
+    if (rc == AR_OK) Py_RETURN_NONE;
+    return PyErr_Occurred() ? NULL : queue_error(rc);
+}
+
+static PyObject *queue_py_put(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    if (n == 1 && !names) return put_one(self, args[0], WAIT_FOREVER);
+    static const char *const known[] = { "obj", "block", "timeout", NULL };
+    PyObject *v[3] = { NULL, NULL, NULL };
+    uint64_t deadline;
+    if (arguments("put", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
+    return put_one(self, v[0], deadline);
+}
+
+static PyObject *queue_py_put_nowait(QueueObject *self, PyObject *obj) { return put_one(self, obj, 0); }
+
+#define BATCH 64
+static PyObject *queue_py_put_many(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    static const char *const known[] = { "items", "block", "timeout", NULL };
+    PyObject *v[3] = { NULL, NULL, NULL };
+    uint64_t deadline;
+    if (arguments("put_many", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
+    if (!usable(self)) return NULL;
+    PyObject *iterator = PyObject_GetIter(v[0]);
+    if (!iterator) return NULL;
+    struct outgoing *batch = PyMem_Malloc(BATCH * sizeof *batch);
+    struct message *messages = PyMem_Malloc(BATCH * sizeof *messages);
+    unsigned long long total = 0;
+    int rc = AR_OK;
+    bool failed = !batch || !messages, more = true;
+    if (failed) PyErr_NoMemory();
+    while (!failed && more) {
+        uint32_t filled = 0;
+        uint64_t weight = 0;
+        /* Everything that may run Python code comes first, then one pass under the lock. */
+        while (filled < BATCH && weight < (1u << 20)) {
+            PyObject *item = PyIter_Next(iterator);
+            if (!item) {
+                more = false;
+                break;
+            }
+            int made = outgoing_make(&batch[filled], item);
+            if (made < 0) {
+                PyObject *answer = refused(self, item);
+                Py_DECREF(item);
+                if (!answer) {
+                    more = false;
+                    break;
+                }
+                Py_DECREF(answer);
+                continue;
+            }
+            batch[filled].item = item;
+            messages[filled] = batch[filled].message;
+            outgoing_repoint(&batch[filled], &messages[filled]);
+            weight += messages[filled].weight;
+            filled++;
+        }
+        failed = PyErr_Occurred() != NULL;
+        PyObject *type = NULL, *error = NULL, *traceback = NULL;
+        if (failed) PyErr_Fetch(&type, &error, &traceback);
+        if (filled) {
+            uint32_t done = 0;
+            self->used = true;
+            rc = put_messages(self, messages, filled, &done, deadline);
+            total += done;
+            for (uint32_t i = 0; i < filled; i++) {
+                outgoing_clear(&batch[i]);
+                Py_DECREF(batch[i].item);
+            }
+            if (rc != AR_OK) {
+                if (failed) {
+                    Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
+                    failed = false;
+                }
+                break;
+            }
+        }
+        if (failed) PyErr_Restore(type, error, traceback);
+    }
+    PyMem_Free(batch);
+    PyMem_Free(messages);
+    Py_DECREF(iterator);
+    if (rc != AR_OK && !PyErr_Occurred()) queue_error(rc);
+    if (PyErr_Occurred()) {
+        /* How far it came is told by the exception's attribute `accepted`. */
+        PyObject *type, *error, *traceback;
+        PyErr_Fetch(&type, &error, &traceback);
+        PyErr_NormalizeException(&type, &error, &traceback);
+        PyObject *count = PyLong_FromUnsignedLongLong(total);
+        if (!count || !error || PyObject_SetAttrString(error, "accepted", count) < 0) PyErr_Clear();
+        Py_XDECREF(count);
+        PyErr_Restore(type, error, traceback);
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(total);
+}
+
+/* ---- get ------------------------------------------------------------------------------------------------------- */
+
+/* Takes at least one message or fails; 0, or -1 with the exception set. */
+static int take_messages(QueueObject *self, struct taken *out, uint32_t max, uint64_t deadline, bool peers)
+{
+    struct arena *a = process_arena;
+    int rc = queue_try_take(a, self->q, out, max);
+    if (rc != AR_OK && !(rc == AR_EMPTY && deadline == 0)) {
+        aoff off = peers ? self->shared.offset : 0;
+        while (rc == AR_BUSY || rc == AR_EMPTY || rc == AR_INTR) {
+            Py_BEGIN_ALLOW_THREADS
+            rc = queue_take(a, self->q, out, max, deadline, off);
+            Py_END_ALLOW_THREADS
+            if (rc == AR_INTR && PyErr_CheckSignals() < 0) return -1;
+            if (rc == AR_EMPTY) break;
+        }
+    }
+    if (self->items) bell_settle(a, self->items);
+    if (rc == AR_OK) return 0;
+    if (rc == AR_NOMEM) PyErr_NoMemory();
+    else queue_error(rc);
+    return -1;
+}
+
+static PyObject *get_one(QueueObject *self, uint64_t deadline, bool peers)
+{
+    if (!usable(self)) return NULL;
+    uint64_t buffer[160];
+    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    PyObject *result = NULL;
+    if (take_messages(self, &out, 1, deadline, peers) == 0) result = incoming_make(out.data);
+    taken_free(&out);
+    return result;
+}
+
+static PyObject *queue_py_get(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    if (n == 0 && !names) return get_one(self, WAIT_FOREVER, self->peers);
+    static const char *const known[] = { "block", "timeout", "peers", NULL };
+    PyObject *v[3] = { NULL, NULL, NULL };
+    uint64_t deadline;
+    if (arguments("get", args, n, names, known, 0, v) < 0 || wait_until(v[0], v[1], &deadline) < 0) return NULL;
+    int peers = v[2] ? PyObject_IsTrue(v[2]) : self->peers;
+    if (peers < 0) return NULL;
+    return get_one(self, deadline, peers);
+}
+
+static PyObject *queue_py_get_nowait(QueueObject *self, PyObject *Py_UNUSED(ignored)) { return get_one(self, 0, false); }
+
+static PyObject *queue_py_get_many(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    static const char *const known[] = { "max_items", "block", "timeout", NULL };
+    PyObject *v[3] = { NULL, NULL, NULL };
+    uint64_t deadline;
+    if (arguments("get_many", args, n, names, known, 0, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
+    unsigned long max = UINT32_MAX;
+    if (v[0] && v[0] != Py_None) {
+        long wanted = PyLong_AsLong(v[0]);
+        if (wanted == -1 && PyErr_Occurred()) return NULL;
+        if (wanted < 1) return PyErr_Format(PyExc_ValueError, "max_items must be at least 1 or None, not %ld", wanted);
+        if ((unsigned long)wanted < max) max = (unsigned long)wanted;
+    }
+    if (!usable(self)) return NULL;
+    uint64_t buffer[1024];
+    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    PyObject *list = NULL;
+    if (take_messages(self, &out, (uint32_t)max, deadline, self->peers) == 0) {
+        list = PyList_New(0);
+        size_t pos = 0;
+        for (uint32_t i = 0; list && i < out.count; i++) {
+            PyObject *item = incoming_make(out.data + pos);
+            pos += record_size(word_at(out.data + pos));
+            if (!item || PyList_Append(list, item) < 0) Py_CLEAR(list);
+            Py_XDECREF(item);
+        }
+    }
+    taken_free(&out);
+    return list;
+}
+
+static PyObject *queue_py_peek(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (!usable(self)) return NULL;
+    uint64_t buffer[160];
+    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    int rc = queue_peek(process_arena, self->q, &out);
+    PyObject *result = rc == AR_OK ? incoming_make(out.data) : queue_error(rc);
+    taken_free(&out);
+    return result;
+}
+
+/* ---- state ----------------------------------------------------------------------------------------------------- */
+
+static int stat_of(QueueObject *self, struct queue_stat *s)
+{
+    if (!self->q) {
+        usable(self);
+        return -1;
+    }
+    int rc = queue_stat(process_arena, self->q, s);
+    if (rc == AR_OK) return 0;
+    PyErr_SetString(PyExc_TimeoutError, "the queue's lock is held by a process that is stopped (SIGSTOP)");
+    return -1;
+}
+
+static PyObject *queue_py_qsize(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct queue_stat s;
+    return stat_of(self, &s) < 0 ? NULL : PyLong_FromUnsignedLongLong(s.put - s.taken);
+}
+
+static PyObject *queue_py_empty(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct queue_stat s;
+    if (self->closed && (self->used || self->strict)) {
+        PyErr_SetString(PyExc_OSError, "handle is closed");
+        return NULL;
+    }
+    return stat_of(self, &s) < 0 ? NULL : PyBool_FromLong(s.put == s.taken);
+}
+
+static PyObject *queue_py_full(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct queue_stat s;
+    if (stat_of(self, &s) < 0) return NULL;
+    uint64_t maxsize = SH_PEEK(&self->q->maxsize), maxbytes = SH_PEEK(&self->q->maxbytes);
+    return PyBool_FromLong((maxsize && s.put - s.taken >= maxsize) || (maxbytes && s.bytes >= maxbytes));
+}
+
+static PyObject *queue_py_totals(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct queue_stat s;
+    if (stat_of(self, &s) < 0) return NULL;
+    return Py_BuildValue("{s:K,s:K,s:K,s:K}", "put", (unsigned long long)s.put, "taken", (unsigned long long)s.taken, "done",
+                         (unsigned long long)s.done, "bytes", (unsigned long long)s.bytes);
+}
+
+static PyObject *queue_py_task_done(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (!self->q) return usable(self) ? NULL : NULL;
+    int rc = queue_task_done(process_arena, self->q);
+    if (rc == AR_OK) Py_RETURN_NONE;
+    if (rc == AR_OVERFLOW) PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+    else queue_error(rc);
+    return NULL;
+}
+
+static PyObject *queue_py_join(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    static const char *const known[] = { "timeout", NULL };
+    PyObject *v[1] = { NULL };
+    uint64_t deadline;
+    if (arguments("join", args, n, names, known, 0, v) < 0 || deadline_from(v[0], &deadline) < 0) return NULL;
+    if (!self->q) return usable(self) ? NULL : NULL;
+    int rc;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        rc = queue_join(process_arena, self->q, deadline);
+        Py_END_ALLOW_THREADS
+        if (rc == AR_INTR && PyErr_CheckSignals() < 0) return NULL;
+    } while (rc == AR_INTR);
+    return PyBool_FromLong(rc == AR_OK);
+}
+
+static PyObject *queue_py_shutdown(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    static const char *const known[] = { "immediate", NULL };
+    PyObject *v[1] = { NULL };
+    if (arguments("shutdown", args, n, names, known, 0, v) < 0) return NULL;
+    int immediate = v[0] ? PyObject_IsTrue(v[0]) : 0;
+    if (immediate < 0) return NULL;
+    if (!self->q) return usable(self) ? NULL : NULL;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = queue_shutdown(process_arena, self->q, immediate);
+    Py_END_ALLOW_THREADS
+    if (rc == AR_OK) Py_RETURN_NONE;
+    return queue_error(rc);
+}
+
+static PyObject *descriptor(QueueObject *self, struct bell **bell, enum bell_kind kind)
+{
+    if (!usable(self)) return NULL;
+    if (!*bell && !(*bell = bell_open(process_arena, self->q, kind))) return PyErr_SetFromErrno(PyExc_OSError);
+    int fd = bell_fd(process_arena, *bell);
+    return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(fd);
+}
+static PyObject *queue_py_fileno(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return descriptor(self, &self->items, BELL_ITEMS);
+}
+static PyObject *queue_py_room_fileno(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return descriptor(self, &self->room, BELL_ROOM);
+}
+
+static void close_bells(QueueObject *self)
+{
+    struct bell *items = self->items, *room = self->room;
+    self->items = self->room = NULL;
+    if (items) bell_close(process_arena, items);
+    if (room) bell_close(process_arena, room);
+}
+
+static PyObject *queue_py_close(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    self->closed = true;
+    close_bells(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_closed(QueueObject *self, void *Py_UNUSED(closure)) { return PyBool_FromLong(self->closed); }
+static PyObject *get_maxsize(QueueObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(self->q ? SH_PEEK(&self->q->maxsize) : 0);
+}
+static PyObject *get_maxbytes(QueueObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(self->q ? SH_PEEK(&self->q->maxbytes) : 0);
+}
+static PyObject *get_is_shut_down(QueueObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->q && (SH_GET(&self->q->flags) & QUEUE_SHUTDOWN));
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,39 @@
+/* py_queue.h: between the Python type of queues and the making of its items. */
+#ifndef PROCESSION_PY_QUEUE_H
+#define PROCESSION_PY_QUEUE_H
+
+#include "py_arena.h"
+#include "bell.h"
+#include "queue.h"
+
+typedef struct {
+    SharedObject shared;
+    struct queue *q;
+    struct bell *items, *room;               /* made when somebody asks for a descriptor */
+    bool closed;                             /* close() was called on this handle */
+    bool used;                               /* something was put through it */
+    bool strict;                             /* closed means closed, also for empty(): a SimpleQueue */
+    bool peers;                              /* a get on an empty queue fails when nobody else holds it */
+} QueueObject;
+
+/* What procession_queues gives us once, by bind_queue(). */
+struct queue_hooks { PyObject *pack, *unpack, *loads, *empty, *full, *shut_down, *peer_died; };
+extern struct queue_hooks queue_hooks;
+
+/* An object on its way out.  message.data and message.refs may point into this struct. */
+struct outgoing {
+    struct message message;
+    uint64_t small;                          /* the payload of ints, floats, constants; the size of a block */
+    aoff refs[QUEUE_DIRECT_REFS + 2];
+    aoff block, parcel;                      /* ours until the message is committed, or 0 */
+    PyObject *bytes, *shared;                /* what the payload and the references are kept alive by */
+    PyObject *item;
+};
+int outgoing_make(struct outgoing *o, PyObject *obj);      /* -1: exception */
+void outgoing_repoint(struct outgoing *o, struct message *copy);
+void outgoing_clear(struct outgoing *o);
+
+PyObject *incoming_make(const char *record);               /* the object; gives the record's references back */
+PyObject *queue_error(int rc);
+
+#endif

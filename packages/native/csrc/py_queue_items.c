@@ -1,0 +1,236 @@
+/* py_queue_items.c: objects to messages and back.  Exact ints, bools, None, floats, str and bytes travel without a pickle. */
+#include "py_queue.h"
+
+#include <string.h>
+
+#define COPY_WITHOUT_GIL (256u << 10)
+
+static void copy_large(void *to, const void *from, size_t size)
+{
+    if (size < COPY_WITHOUT_GIL) {
+        memcpy(to, from, size);
+        return;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    memcpy(to, from, size);
+    Py_END_ALLOW_THREADS
+}
+
+/* ---- out ------------------------------------------------------------------------------------------------------- */
+
+static int small_item(struct outgoing *o, enum queue_tag tag, uint64_t value)
+{
+    o->small = value;
+    o->message.data = &o->small;
+    o->message.size = o->message.weight = 8;
+    o->message.tag = tag;
+    return 0;
+}
+
+static int whole(struct outgoing *o, enum queue_tag tag, const char *data, Py_ssize_t size)
+{
+    o->message.tag = tag;
+    o->message.weight = (uint64_t)size;
+    if ((uint64_t)size <= QUEUE_INLINE_MAX) {
+        o->message.data = data;
+        o->message.size = (uint64_t)size;
+        return 0;
+    }
+    struct arena *a = process_arena;
+    o->block = ref_new(a, (uint64_t)size, KIND_BLOCK, false);
+    void *to = o->block ? block_map(a, o->block) : NULL;
+    if (!to) {
+        queue_error(AR_NOMEM);
+        return -1;
+    }
+    copy_large(to, data, (size_t)size);
+    block_unmap(a, o->block, to);
+    o->small = (uint64_t)size;
+    o->message.data = &o->small;
+    o->message.size = 8;
+    o->message.flags |= RECORD_IN_BLOCK;
+    /* The payload's block comes first. */
+    memmove(o->refs + 1, o->refs, o->message.nrefs * sizeof o->refs[0]);
+    o->refs[0] = o->block;
+    o->message.nrefs++;
+    o->message.refs = o->refs;
+    return 0;
+}
+
+/* The list of arena objects that a pickle names: directly in the record, or in a parcel. */
+static int name_refs(struct outgoing *o, PyObject *list)
+{
+    Py_ssize_t n = PySequence_Size(list);
+    if (n <= 0) return n < 0 ? -1 : 0;
+    aoff *all = n <= (Py_ssize_t)QUEUE_DIRECT_REFS ? o->refs : PyMem_Malloc((size_t)n * sizeof *all);
+    if (!all) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    uint64_t weight = 0;
+    int rc = 0;
+    for (Py_ssize_t i = 0; rc == 0 && i < n; i++) {
+        PyObject *item = PySequence_GetItem(list, i);
+        if (!item || !Shared_Check(item)) {
+            if (item) PyErr_Format(PyExc_TypeError, "a message can hold arena objects only, not %R", item);
+            rc = -1;
+        } else {
+            all[i] = ((SharedObject *)item)->offset;
+            if (block_kind(process_arena, all[i]) == KIND_BLOCK) weight += block_size(process_arena, all[i]);
+        }
+        Py_XDECREF(item);
+    }
+    if (rc == 0 && all != o->refs) {
+        o->parcel = parcel_new(process_arena, all, (uint32_t)n);
+        o->refs[0] = o->parcel;
+        o->message.flags |= RECORD_PARCEL;
+        if (!o->parcel) {
+            queue_error(AR_NOMEM);
+            rc = -1;
+        }
+        n = 1;
+    }
+    if (all != o->refs) PyMem_Free(all);
+    o->message.refs = o->refs;
+    o->message.nrefs = (uint32_t)n;
+    o->message.weight += weight;
+    return rc;
+}
+
+static int pickled(struct outgoing *o, PyObject *obj)
+{
+    if (!queue_hooks.pack) {
+        PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
+        return -1;
+    }
+    PyObject *made = PyObject_CallFunctionObjArgs(queue_hooks.pack, obj, NULL);
+    if (!made) return -1;
+    if (PyBytes_Check(made)) {
+        o->bytes = made;
+    } else {                                 /* (data, list of arena objects) */
+        o->bytes = PySequence_GetItem(made, 0);
+        o->shared = o->bytes ? PySequence_GetItem(made, 1) : NULL;
+        Py_DECREF(made);
+        if (!o->shared || name_refs(o, o->shared) < 0) return -1;
+    }
+    char *data;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(o->bytes, &data, &size) < 0) return -1;
+    uint64_t beside = o->message.weight;
+    int rc = whole(o, TAG_PICKLE, data, size);
+    o->message.weight += beside;
+    return rc;
+}
+
+static int encode(struct outgoing *o, PyObject *obj)
+{
+    PyTypeObject *type = Py_TYPE(obj);
+    if (type == &PyLong_Type) {
+        int overflow;
+        long long value = PyLong_AsLongLongAndOverflow(obj, &overflow);
+        if (!overflow) return small_item(o, TAG_INT, (uint64_t)value);
+    } else if (type == &PyUnicode_Type) {
+        Py_ssize_t size;
+        const char *text = PyUnicode_AsUTF8AndSize(obj, &size);
+        if (text) return whole(o, TAG_STR, text, size);
+        PyErr_Clear();                       /* lone surrogates: pickle has a way */
+    } else if (type == &PyBytes_Type) {
+        return whole(o, TAG_BYTES, PyBytes_AsString(obj), PyBytes_Size(obj));
+    } else if (obj == Py_None || obj == Py_True || obj == Py_False) {
+        return small_item(o, TAG_CONST, obj == Py_None ? 0 : obj == Py_True ? 1 : 2);
+    } else if (type == &PyFloat_Type) {
+        double value = PyFloat_AsDouble(obj);
+        uint64_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        return small_item(o, TAG_FLOAT, bits);
+    }
+    return pickled(o, obj);
+}
+
+int outgoing_make(struct outgoing *o, PyObject *obj)
+{
+    o->message.weight = 0;
+    o->message.refs = NULL;
+    o->message.nrefs = 0;
+    o->message.flags = 0;
+    o->block = o->parcel = 0;
+    o->bytes = o->shared = NULL;
+    if (encode(o, obj) == 0) return 0;
+    outgoing_clear(o);
+    return -1;
+}
+
+/* After `copy = o->message`: nothing to change, since both point into *o, which stays where it is. */
+void outgoing_repoint(struct outgoing *o, struct message *copy)
+{
+    if (copy->nrefs) copy->refs = o->refs;
+}
+
+void outgoing_clear(struct outgoing *o)
+{
+    if (o->block) ref_close(process_arena, o->block);
+    if (o->parcel) ref_close(process_arena, o->parcel);
+    Py_XDECREF(o->bytes);
+    Py_XDECREF(o->shared);
+    o->block = o->parcel = 0;
+    o->bytes = o->shared = NULL;
+}
+
+/* ---- in -------------------------------------------------------------------------------------------------------- */
+
+static PyObject *decode(uint8_t tag, const char *data, size_t size)
+{
+    switch (tag) {
+    case TAG_INT:
+        return PyLong_FromLongLong((long long)word_at(data));
+    case TAG_CONST: {
+        PyObject *value = word_at(data) == 0 ? Py_None : word_at(data) == 1 ? Py_True : Py_False;
+        Py_INCREF(value);
+        return value;
+    }
+    case TAG_FLOAT: {
+        double value;
+        memcpy(&value, data, sizeof value);
+        return PyFloat_FromDouble(value);
+    }
+    case TAG_STR:
+        return PyUnicode_DecodeUTF8(data, (Py_ssize_t)size, NULL);
+    default: {
+        PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+        if (!bytes) return NULL;
+        copy_large(PyBytes_AsString(bytes), data, size);
+        if (tag == TAG_BYTES) return bytes;
+        /* A pickle begins with 0x80; anything else is for procession_shm to take apart. */
+        PyObject *loads = size && (unsigned char)data[0] == 0x80 ? queue_hooks.loads : queue_hooks.unpack;
+        PyObject *obj = NULL;
+        if (loads) obj = PyObject_CallFunctionObjArgs(loads, bytes, NULL);
+        else PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
+        Py_DECREF(bytes);
+        return obj;
+    }
+    }
+}
+
+PyObject *incoming_make(const char *record)
+{
+    uint64_t head = word_at(record);
+    uint32_t n = record_nrefs(head);
+    const char *payload = record + 8 + 8 * (size_t)n;
+    if (__builtin_expect(n == 0, 1)) return decode(record_tag(head), payload, record_length(head));
+    struct arena *a = process_arena;
+    PyObject *obj = NULL;
+    if (record_flags(head) & RECORD_IN_BLOCK) {
+        aoff block = word_at(record + 8);
+        const char *data = block_map(a, block);
+        if (data) {
+            obj = decode(record_tag(head), data, (size_t)word_at(payload));
+            block_unmap(a, block, (void *)data);
+        } else {
+            PyErr_NoMemory();
+        }
+    } else {
+        obj = decode(record_tag(head), payload, record_length(head));
+    }
+    taken_release_refs(a, record);
+    return obj;
+}
