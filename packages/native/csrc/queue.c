@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "queue.h"
 #include "bell.h"
+#include "registry.h"
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -13,32 +14,37 @@
 #define NAP_FIRST_NS 20000000ull
 #define NAP_MAX_NS 250000000ull
 
-aoff queue_new(struct arena *a, uint64_t maxsize, uint64_t maxbytes)
+static aoff make(struct arena *a, uint64_t maxsize, uint64_t maxbytes)
 {
     bool clean = false;
+    aoff chunk_off = 0, off = 0;
     arena_begin(a);
-    aoff chunk_off = heap_alloc(a, FIRST_CHUNK, KIND_CHUNK, &clean);
+    if (ref_prepare(a, 1) == AR_OK) chunk_off = heap_alloc(a, FIRST_CHUNK, KIND_CHUNK, &clean);
     clean = false;
-    aoff off = chunk_off ? heap_alloc(a, sizeof(struct queue), KIND_QUEUE, &clean) : 0;
+    if (chunk_off) off = heap_alloc(a, sizeof(struct queue), KIND_QUEUE, &clean);
     struct queue *q = off ? arena_ptr(a, off) : NULL;
     struct chunk *c = chunk_off ? arena_ptr(a, chunk_off) : NULL;
-    if (!q || !c) {
-        arena_rollback(a);
-        arena_end(a);
-        return 0;
+    if (q && c) {
+        memset((void *)c, 0, sizeof *c);
+        memset((void *)q, 0, sizeof *q);
+        SH_INIT(&c->capacity, FIRST_CHUNK - sizeof *c);
+        SH_INIT(&q->maxsize, maxsize);
+        SH_INIT(&q->maxbytes, maxbytes);
+        SH_INIT(&q->head, chunk_off);
+        SH_INIT(&q->tail, chunk_off);
     }
-    memset((void *)c, 0, sizeof *c);
-    memset((void *)q, 0, sizeof *q);
-    SH_INIT(&c->capacity, FIRST_CHUNK - sizeof *c);
-    SH_INIT(&q->maxsize, maxsize);
-    SH_INIT(&q->maxbytes, maxbytes);
-    SH_INIT(&q->head, chunk_off);
-    SH_INIT(&q->tail, chunk_off);
-    if (ref_own_new(a, off) != AR_OK) {
+    if (!q || !c || ref_own_new(a, off) != AR_OK) {
         arena_rollback(a);
         off = 0;
     }
     arena_end(a);
+    return off;
+}
+
+aoff queue_new(struct arena *a, uint64_t maxsize, uint64_t maxbytes)
+{
+    aoff off = make(a, maxsize, maxbytes);
+    if (!off && registry_sweep(a) > 0) off = make(a, maxsize, maxbytes);    /* what the dead held is free now */
     return off;
 }
 
