@@ -1,41 +1,24 @@
 /* py_queue.c: the Python type of queues.  What is put and taken here is decided in py_queue_items.c. */
 #include "py_queue.h"
 
-#include <math.h>
 #include <string.h>
 
 struct queue_hooks queue_hooks;
 
 /* ---- errors and arguments -------------------------------------------------------------------------------------- */
 
-static PyObject *hook_error(PyObject *type, PyObject *fallback, const char *text)
-{
-    PyErr_SetString(type ? type : fallback, text);
-    return NULL;
-}
-
 PyObject *queue_error(int rc)
 {
-    switch (rc) {
-    case AR_TIMEOUT: case AR_EMPTY:
-        PyErr_SetNone(queue_hooks.empty ? queue_hooks.empty : PyExc_IndexError);
+    if (rc == AR_TIMEOUT) rc = AR_EMPTY;
+    if (rc == AR_PEER_DIED) {
+        PyErr_SetString(core_exception(CORE_PEER_DIED), "the queue is empty and no other live process holds a reference to it");
         return NULL;
-    case AR_FULL:
-        PyErr_SetNone(queue_hooks.full ? queue_hooks.full : PyExc_OverflowError);
-        return NULL;
-    case AR_SHUTDOWN:
-        PyErr_SetNone(queue_hooks.shut_down ? queue_hooks.shut_down : PyExc_RuntimeError);
-        return NULL;
-    case AR_NOMEM:
-        PyErr_SetString(PyExc_MemoryError,
-                        "the arena has no room for the message (set_limit() raises its limit); nothing was lost");
-        return NULL;
-    case AR_PEER_DIED:
-        return hook_error(queue_hooks.peer_died, PyExc_EOFError,
-                          "the queue is empty and no other live process holds a reference to it");
-    default:
-        return PyErr_Format(PyExc_RuntimeError, "the queue's operation ended with status %d", rc);
     }
+    if (rc == AR_SHUTDOWN) {
+        PyErr_SetNone(core_exception(CORE_SHUTDOWN));
+        return NULL;
+    }
+    return core_raise(rc, "the queue");
 }
 
 /* Live queue of the object, or NULL with the exception that the Python class chooses. */
@@ -52,25 +35,6 @@ static struct queue *usable(QueueObject *self)
         Py_DECREF(error);
     }
     return NULL;
-}
-
-/* Seconds or None to an absolute time. */
-static int deadline_from(PyObject *timeout, uint64_t *deadline)
-{
-    if (timeout == NULL || timeout == Py_None) {
-        *deadline = WAIT_FOREVER;
-        return 0;
-    }
-    double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1.0 && PyErr_Occurred()) return -1;
-    if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
-        return -1;
-    }
-    if (seconds <= 0) *deadline = 0;
-    else if (seconds > 1e9) *deadline = WAIT_FOREVER;
-    else *deadline = clock_ns() + (uint64_t)(seconds * 1e9);
-    return 0;
 }
 
 /* Fast-call arguments by position or name into slots that hold NULL. */
@@ -115,7 +79,7 @@ static int wait_until(PyObject *block, PyObject *timeout, uint64_t *deadline)
             return 0;
         }
     }
-    return deadline_from(timeout, deadline);
+    return core_deadline(timeout ? timeout : Py_None, deadline);
 }
 
 /* ---- put ------------------------------------------------------------------------------------------------------- */
@@ -420,7 +384,7 @@ static PyObject *queue_py_join(QueueObject *self, PyObject *const *args, Py_ssiz
     static const char *const known[] = { "timeout", NULL };
     PyObject *v[1] = { NULL };
     uint64_t deadline;
-    if (arguments("join", args, n, names, known, 0, v) < 0 || deadline_from(v[0], &deadline) < 0) return NULL;
+    if (arguments("join", args, n, names, known, 0, v) < 0 || core_deadline(v[0] ? v[0] : Py_None, &deadline) < 0) return NULL;
     if (!self->q) return usable(self) ? NULL : NULL;
     int rc;
     do {
@@ -494,3 +458,189 @@ static PyObject *get_is_shut_down(QueueObject *self, void *Py_UNUSED(closure))
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
+
+static QueueObject *queue_new_object(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    return (QueueObject *)alloc(type, 0);
+}
+
+static int queue_opened(PyObject *object)
+{
+    QueueObject *self = (QueueObject *)object;
+    self->q = self->shared.payload;
+    return 0;
+}
+
+static int limit_from(PyObject *value, uint64_t *limit)
+{
+    *limit = 0;
+    if (!value) return 0;
+    long long wanted = PyLong_AsLongLong(value);
+    if (wanted == -1 && PyErr_Occurred()) return -1;
+    *limit = wanted > 0 ? (uint64_t)wanted : 0;
+    return 0;
+}
+
+static int queue_init(QueueObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *known[] = { "maxsize", "maxbytes", "strict", "peers", NULL };
+    PyObject *maxsize = NULL, *maxbytes = NULL;
+    int strict = 0, peers = 0;
+    uint64_t items, bytes;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOpp", known, &maxsize, &maxbytes, &strict, &peers)) return -1;
+    if (limit_from(maxsize, &items) < 0 || limit_from(maxbytes, &bytes) < 0) return -1;
+    if (self->q) {
+        PyErr_SetString(PyExc_RuntimeError, "the queue is initialised already");
+        return -1;
+    }
+    if (core_ensure() < 0) return -1;
+    aoff off = queue_new(process_arena, items, bytes);
+    if (!off) {
+        core_raise(AR_NOMEM, "the queue");
+        return -1;
+    }
+    if (shared_attach(&self->shared, off) < 0) return -1;
+    self->strict = strict;
+    self->peers = peers;
+    return queue_opened((PyObject *)self);
+}
+
+/* _attach(handle, strict, peers): what unpickling does instead of __init__. */
+static PyObject *queue_py_attach(QueueObject *self, PyObject *args)
+{
+    unsigned long long id, off, generation;
+    int kind, strict = 0, peers = 0;
+    if (!PyArg_ParseTuple(args, "(KKKi)|pp", &id, &off, &generation, &kind, &strict, &peers)) return NULL;
+    if (self->q) {
+        PyErr_SetString(PyExc_RuntimeError, "the queue is initialised already");
+        return NULL;
+    }
+    if (core_ensure() < 0) return NULL;
+    int rc = ref_open(process_arena, id, off, generation, KIND_QUEUE);
+    if (rc != AR_OK) return core_raise(rc, "opening a queue");
+    if (shared_attach(&self->shared, off) < 0) return NULL;
+    self->strict = strict;
+    self->peers = peers;
+    queue_opened((PyObject *)self);
+    Py_RETURN_NONE;
+}
+
+static void queue_dealloc(QueueObject *self)
+{
+    if (process_arena) close_bells(self);
+    shared_dealloc((PyObject *)self);
+}
+
+#define METHOD(name, function, doc) { name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc }
+#define SIMPLE(name, function, doc) { name, (PyCFunction)(void (*)(void))function, METH_NOARGS, doc }
+static PyMethodDef queue_methods[] = {
+    METHOD("put", queue_py_put,
+           "put($self, obj, block=True, timeout=None)\n--\n\n"
+           "Put an object; it is pickled now and visible to every process on return.\n\n"
+           "Waits while the queue is full, at most timeout seconds (None: for ever); block=False does not wait.\n"
+           "Raises queue.Full, ValueError on a closed queue, ShutDown, MemoryError at the arena's limit (nothing is lost),\n"
+           "and what pickling raises."),
+    { "put_nowait", (PyCFunction)(void (*)(void))queue_py_put_nowait, METH_O,
+      "put_nowait($self, obj, /)\n--\n\nThe same as put(obj, False)." },
+    METHOD("put_many", queue_py_put_many,
+           "put_many($self, items, block=True, timeout=None)\n--\n\n"
+           "Put the objects of an iterable in order, many under one lock, and return their number.\n\n"
+           "Raises what put() raises; the exception's attribute `accepted` says how many were put before."),
+    METHOD("get", queue_py_get,
+           "get($self, block=True, timeout=None, peers=False)\n--\n\n"
+           "Take the oldest object.\n\n"
+           "Waits while the queue is empty, at most timeout seconds (None: for ever); block=False does not wait.\n"
+           "peers=True: raise PeerDiedError if no other live process holds a reference to the queue, so none can put.\n"
+           "Raises queue.Empty, ValueError on a closed queue, ShutDown once a queue that was shut down is empty,\n"
+           "and what unpickling raises."),
+    SIMPLE("get_nowait", queue_py_get_nowait, "get_nowait($self, /)\n--\n\nThe same as get(False)."),
+    SIMPLE("get_no_wait", queue_py_get_nowait, "get_no_wait($self, /)\n--\n\nThe same as get(False); the name of the first documentation."),
+    METHOD("get_many", queue_py_get_many,
+           "get_many($self, max_items=None, block=True, timeout=None)\n--\n\n"
+           "Take up to max_items objects, at least one, and return them as a list; None: what is there.\n\n"
+           "Waits only for the first one. May return fewer than there are where messages are large. Raises as get() does."),
+    SIMPLE("peek", queue_py_peek,
+           "peek($self, /)\n--\n\nReturn the oldest object and leave it in the queue. Never waits. Raises as get_nowait() does."),
+    SIMPLE("qsize", queue_py_qsize, "qsize($self, /)\n--\n\nThe number of objects in the queue, exact at the moment it was taken."),
+    SIMPLE("empty", queue_py_empty, "empty($self, /)\n--\n\nWhether the queue is empty. Raises OSError on a closed queue that was put to."),
+    SIMPLE("full", queue_py_full, "full($self, /)\n--\n\nWhether put() would wait now."),
+    SIMPLE("_task_done", queue_py_task_done, NULL),
+    METHOD("_join", queue_py_join, NULL),
+    METHOD("shutdown", queue_py_shutdown,
+           "shutdown($self, immediate=False)\n--\n\n"
+           "End the queue in all processes: put() raises ShutDown, get() too as soon as the queue is empty.\n\n"
+           "immediate=True empties it at once, and counts what was in it as done."),
+    SIMPLE("fileno", queue_py_fileno,
+           "fileno($self, /)\n--\n\n"
+           "A descriptor of this process that is readable while the queue holds objects or is shut down.\n\n"
+           "It may also be readable for a moment after another process has taken the last object. Made on the first call;\n"
+           "until then it costs nothing. Raises OSError if no descriptor or thread can be had, ValueError on a closed queue."),
+    SIMPLE("_room_fileno", queue_py_room_fileno, NULL),
+    SIMPLE("totals", queue_py_totals, "totals($self, /)\n--\n\nA dictionary: objects put, taken and done so far, bytes in the queue now."),
+    SIMPLE("_close", queue_py_close, NULL),
+    { "_attach", (PyCFunction)(void (*)(void))queue_py_attach, METH_VARARGS, NULL },
+    { NULL, NULL, 0, NULL }
+};
+static PyGetSetDef queue_getset[] = {
+    { "_closed", (getter)get_closed, NULL, "Whether close() was called on this handle.", NULL },
+    { "_is_shut_down", (getter)get_is_shut_down, NULL, NULL, NULL },
+    { "maxsize", (getter)get_maxsize, NULL, "The most objects that the queue holds; 0: no limit.", NULL },
+    { "maxbytes", (getter)get_maxbytes, NULL, "The most bytes of payload that the queue holds; 0: no limit.", NULL },
+    { NULL, NULL, NULL, NULL, NULL }
+};
+static PyType_Slot queue_slots[] = {
+    { Py_tp_new, queue_new_object }, { Py_tp_init, queue_init }, { Py_tp_dealloc, queue_dealloc },
+    { Py_tp_methods, queue_methods }, { Py_tp_getset, queue_getset },
+    { Py_tp_doc, "Queue(maxsize=0, maxbytes=0, strict=False, peers=False)\n--\n\nA queue in the arena." },
+    { 0, NULL }
+};
+static PyType_Spec queue_spec = { "procession_native._core.Queue", sizeof(QueueObject), 0,
+                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, queue_slots };
+
+PyDoc_STRVAR(bind_queue_doc,
+"bind_queue(pack, unpack, loads)\n--\n\n"
+"Tell the core how to pickle: pack(obj) gives bytes, or bytes and a list of arena objects; loads(bytes) undoes a plain\n"
+"pickle, unpack(bytes) any other.");
+static PyObject *bind_queue(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *pack, *unpack, *loads;
+    if (!PyArg_ParseTuple(args, "OOO", &pack, &unpack, &loads)) return NULL;
+    Py_XDECREF(queue_hooks.pack);
+    Py_XDECREF(queue_hooks.unpack);
+    Py_XDECREF(queue_hooks.loads);
+    queue_hooks.pack = Py_NewRef(pack);
+    queue_hooks.unpack = Py_NewRef(unpack);
+    queue_hooks.loads = Py_NewRef(loads);
+    Py_RETURN_NONE;
+}
+static PyObject *stop_bells(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    bell_before_exit();
+    Py_RETURN_NONE;
+}
+static PyMethodDef functions[] = {
+    { "bind_queue", bind_queue, METH_VARARGS, bind_queue_doc },
+    { "_stop_bells", stop_bells, METH_NOARGS, NULL },
+    { NULL, NULL, 0, NULL }
+};
+
+static int restart_call(void *Py_UNUSED(argument))
+{
+    bell_restart();
+    return 0;
+}
+static void restart_soon(void)
+{
+    if (Py_AddPendingCall(restart_call, NULL) < 0) bell_restart();
+}
+
+int procession_add_queue(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &queue_spec, (PyObject *)shared_type);
+    if (!type || PyModule_AddObjectRef(module, "Queue", type) < 0) return -1;
+    queue_register();
+    bell_restart_soon = restart_soon;
+    shared_register(KIND_QUEUE, (PyTypeObject *)type, queue_opened);
+    return PyModule_AddFunctions(module, functions);
+}

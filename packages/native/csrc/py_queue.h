@@ -17,7 +17,7 @@ typedef struct {
 } QueueObject;
 
 /* What procession_queues gives us once, by bind_queue(). */
-struct queue_hooks { PyObject *pack, *unpack, *loads, *empty, *full, *shut_down, *peer_died; };
+struct queue_hooks { PyObject *pack, *unpack, *loads; };
 extern struct queue_hooks queue_hooks;
 
 /* An object on its way out.  message.data and message.refs may point into this struct. */

@@ -71,7 +71,7 @@ static int name_refs(struct outgoing *o, PyObject *list)
     int rc = 0;
     for (Py_ssize_t i = 0; rc == 0 && i < n; i++) {
         PyObject *item = PySequence_GetItem(list, i);
-        if (!item || !Shared_Check(item)) {
+        if (!item || !PyObject_TypeCheck(item, shared_type)) {
             if (item) PyErr_Format(PyExc_TypeError, "a message can hold arena objects only, not %R", item);
             rc = -1;
         } else {
