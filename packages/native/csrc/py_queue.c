@@ -452,6 +452,7 @@ static PyObject *get_maxbytes(QueueObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromUnsignedLongLong(self->q ? SH_PEEK(&self->q->maxbytes) : 0);
 }
+static PyObject *get_peers(QueueObject *self, void *Py_UNUSED(closure)) { return PyBool_FromLong(self->peers); }
 static PyObject *get_is_shut_down(QueueObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->q && (SH_GET(&self->q->flags) & QUEUE_SHUTDOWN));
@@ -584,6 +585,7 @@ static PyMethodDef queue_methods[] = {
 };
 static PyGetSetDef queue_getset[] = {
     { "_closed", (getter)get_closed, NULL, "Whether close() was called on this handle.", NULL },
+    { "_peers", (getter)get_peers, NULL, NULL, NULL },
     { "_is_shut_down", (getter)get_is_shut_down, NULL, NULL, NULL },
     { "maxsize", (getter)get_maxsize, NULL, "The most objects that the queue holds; 0: no limit.", NULL },
     { "maxbytes", (getter)get_maxbytes, NULL, "The most bytes of payload that the queue holds; 0: no limit.", NULL },

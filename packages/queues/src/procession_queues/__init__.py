@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-__all__: tuple[str, ...] = ()
+from procession_queues._api import Empty, Full, JoinableQueue, Queue, ShutDown, SimpleQueue
+
+__all__: tuple[str, ...] = ("Empty", "Full", "JoinableQueue", "Queue", "ShutDown", "SimpleQueue")
