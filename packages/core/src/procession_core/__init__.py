@@ -47,7 +47,14 @@ from ._logging import (
     warn,
 )
 from ._runtime import AuthenticationString, Runtime, runtime
-from ._transfer import Transfer, current_transfer, default_send_fd, set_fd_sharer, transfer_scope
+from ._transfer import (
+    Transfer,
+    current_transfer,
+    default_send_fd,
+    scope_stack,
+    set_fd_sharer,
+    transfer_scope,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,6 +112,7 @@ __all__ = (
     "run_after_forkers",
     "run_finalizers",
     "runtime",
+    "scope_stack",
     "set_children_ender",
     "set_fd_sharer",
     "sub_debug",

@@ -82,6 +82,7 @@ class Reducer:
 
     def __init__(self) -> None:
         self.own: dict[type, _Reduce] = {}
+        self.watchers: list[Callable[[], object]] = []
         self._table: dict[type, _Reduce] = {}
         self._version: tuple[int, int, int] = (-1, -1, -1)
         self._registrations = 0
@@ -92,6 +93,8 @@ class Reducer:
         """Use ``reduce(obj)`` to pickle objects of exactly this *type*."""
         self.own[type] = reduce
         self._registrations += 1
+        for callback in self.watchers:
+            callback()
 
     def register_lazily(self, module: str, name: str, reduce: _Reduce) -> None:
         """Register ``reduce`` for the type *name* of *module* as soon as that module is imported."""
@@ -117,6 +120,12 @@ class Reducer:
             table.update(self.own)
             self._table, self._version = table, version
         return self._table
+
+    def watched(self) -> tuple[dict[Any, Any], ...]:
+        """Return the four dictionaries whose sizes tell that ``table()`` may have changed; changes of entries are
+        told by calling each of ``watchers``.
+        """
+        return copyreg.dispatch_table, self.own, self._foreign(), sys.modules
 
     def _foreign(self) -> dict[type, _Reduce]:
         # What programs registered with the standard library's ForkingPickler, if it is loaded and is not

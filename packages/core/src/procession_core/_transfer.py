@@ -39,6 +39,8 @@ class _Stack(_local):
 
 
 _stack = _Stack()
+scope_stack = _stack
+"""Its ``scopes`` is the list of this thread's scopes, for the C core; all others use ``transfer_scope()``."""
 
 
 def current_transfer() -> Transfer | None:
