@@ -1237,5 +1237,6 @@ int procession_add_cells(PyObject *module)
         || add_type(module, &value_spec, "SyncValue", NULL) < 0
         || add_type(module, &array_spec, "SyncArray", NULL) < 0)
         return -1;
-    return PyModule_AddFunctions(module, functions) < 0 ? -1 : procession_add_names(module);
+    if (PyModule_AddFunctions(module, functions) < 0 || procession_add_names(module) < 0) return -1;
+    return procession_add_pack(module);
 }

@@ -5,5 +5,6 @@
 #include "py_arena.h"
 
 int procession_add_names(PyObject *module);         /* py_names.c */
+int procession_add_pack(PyObject *module);          /* py_pack.c */
 
 #endif

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ._blocks import memory, set_memory_limit
-from ._messages import Message, MessageTransfer, oob_threshold, pack, set_oob_threshold, unpack
+from ._message_transfer import MessageTransfer
+from ._messages import Message, pack, unpack
 from ._native import native
 from ._orphans import orphaned_segments, remove_orphans
 from ._share import SharedObject, share
 from ._shareable_list import ShareableList, UnsupportedItemError
 from ._shared_memory import SharedMemory
+from ._threshold import oob_threshold, set_oob_threshold
 from ._tracking import tracked as tracked_segments
 
 __all__ = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from procession_core import current_transfer, default_reducer, transfer_scope
 
-from ._messages import MessageTransfer
+from ._message_transfer import MessageTransfer
 from ._native import native
 
 TYPE_CHECKING = False
