@@ -154,7 +154,7 @@ static struct cond_entry *find_free(struct arena *a, struct sync_condition *c, s
         if (!owner_is_dead(a, owner)) continue;
         /* Its notification goes on before the entry is freed: we may die in between too. */
         if (SH_GET(&e->state) == COND_NOTIFIED) {
-            FAULT_BRANCH("sync condition: a dead waiter's notification is passed on");
+            FAULT_BRANCH("sync condition: notification of the dead passed on");
             sync_condition_notify(a, c, l, 1);
         }
         if (bury(a, e, owner)) return e;
@@ -189,7 +189,7 @@ static void inherit(struct arena *a, struct sync_condition *c, struct cond_entry
         if (e == mine || owner == 0 || SH_GET(&e->state) != COND_NOTIFIED || !owner_is_dead(a, owner)) continue;
         /* Ours first: killed in between, we leave two to be inherited, and a wake-up too many hurts nobody. */
         if (!SH_CAS32(&mine->state, &asleep, COND_NOTIFIED)) return;
-        FAULT_BRANCH("sync condition: a dead waiter's notification is used");
+        FAULT_BRANCH("sync condition: notification of the dead used");
         bury(a, e, owner);
         return;
     }

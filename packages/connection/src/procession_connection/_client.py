@@ -67,9 +67,8 @@ def Client(
         if seconds is not None:
             sock.setblocking(True)
         name = (server_hostname or address[0]) if ssl is not None else None
-        peer = Pending(
-            sock, address, kind, None if key is None else connecting(key), deadline, ssl, name, strict=True
-        )
+        handshake = None if key is None else connecting(key)
+        peer = Pending(sock, address, kind, handshake, deadline, ssl, name, True, blocking=deadline is None)
         if not peer.advance():
             _finish(peer, deadline)
     except OSError as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from procession_core import BufferTooShort, check_timeout, default_reducer, transfer_scope
+from procession_core import BufferTooShort, check_timeout, default_reducer, transfer_scopes
 
 from . import _framing
 from ._async import receive_frame, send_frame
 from ._kinds import MARKED, PLAIN, TREE, UNIX, WIRE
-from ._names import wire_reducer
-from ._transfer import FrameTransfer, arriving
+from ._names import OURS, THEIRS, wire_reducer
+from ._transfer import CarryingTransfer, CarryingWireTransfer, FrameTransfer, WireTransfer, arriving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ else:
         import _pickle
     except ImportError:
         import pickle as _pickle
+
+_CARRYING = (TREE, MARKED)
+"""The links over which descriptors go beside the frame."""
+_TRANSFERS: tuple[type[FrameTransfer], ...] = (FrameTransfer, FrameTransfer, WireTransfer, WireTransfer)
+_CARRYING_TRANSFERS = (FrameTransfer, CarryingTransfer, WireTransfer, CarryingWireTransfer)
+"""By link."""
 
 
 class Connection:
@@ -119,18 +125,24 @@ class Connection:
         kind = self._kind
         if kind < 0:
             kind = self._kind_now()
-        data, transfer = self._pickle(obj)
+        data, transfer = self._pickle(obj, kind)
         if transfer.fds:
             _framing.send_fds(handle, kind, data, transfer.fds)
         else:
             self._send(handle, kind, data)
 
-    def _pickle(self, obj: object) -> tuple[bytes, FrameTransfer]:
-        link = self._link
-        wire = link >= WIRE
-        transfer = FrameTransfer(self._kind_now() >= UNIX and (link == TREE or link == MARKED), wire)
-        with transfer_scope(transfer):
-            return (wire_reducer if wire else default_reducer).dumps(obj), transfer
+    def _pickle(self, obj: object, kind: int) -> tuple[bytes, FrameTransfer]:
+        transfer = (_CARRYING_TRANSFERS if kind >= UNIX else _TRANSFERS)[self._link]()
+        scopes = transfer_scopes()
+        scopes.append(transfer)
+        try:
+            data = default_reducer.dumps(obj)
+            if transfer.wire and OURS in data:
+                transfer.clear()
+                data = wire_reducer.dumps(obj)
+        finally:
+            scopes.pop()
+        return data, transfer
 
     def recv(self) -> Any:
         """Return the next object. Blocks until there is one.
@@ -145,14 +157,14 @@ class Connection:
         if kind < 0:
             kind = self._kind_now()
         link = self._link
-        if kind >= UNIX and (link == TREE or link == MARKED):
-            data, fds = _framing.recv_fds(handle, kind)
-            if fds is not None:
-                with arriving(fds):
-                    return self._loads(data)
+        if kind >= UNIX and link in _CARRYING:
+            data: Any = _framing.recv_fds(handle, kind)
+            if type(data) is tuple:
+                with arriving(data[1]):
+                    return self._loads(data[0])
         else:
             data = self._recv(handle, kind, -1)
-        if link <= TREE:
+        if link <= TREE or (self._unpickler is None and THEIRS not in data):
             return _pickle.loads(data)
         return self._loads(data)
 
@@ -216,7 +228,7 @@ class Connection:
         length.
 
         Blocks until there is one. Raises BufferTooShort, whose ``args[0]`` is the message, if it does not
-        fit; ValueError for an offset outside of *buf*; otherwise as ``recv()``.
+        fit; ValueError for an offset outside of *buf*; TypeError for a *buf* that cannot be written; otherwise as ``recv()``.
         """
         handle = self._handle
         if handle is None or not self._readable:
@@ -225,6 +237,8 @@ class Connection:
         if kind < 0:
             kind = self._kind_now()
         with memoryview(buf) as view, view.cast("B") as flat:
+            if flat.readonly:
+                raise TypeError(f"a writable bytes-like object is required, not {type(buf).__name__!r}")
             if offset < 0:
                 raise ValueError("negative offset")
             if offset > len(flat):
@@ -271,7 +285,7 @@ class Connection:
         """
         if self._handle is None or not self._writable:
             self._refuse()
-        data, transfer = self._pickle(obj)
+        data, transfer = self._pickle(obj, self._kind_now())
         await send_frame(self, data, transfer.fds)
 
     # ---- what TLS does differently -----------------------------------------------------------------------
@@ -284,17 +298,11 @@ class Connection:
     async def _send_slowly(self, view: memoryview) -> None:
         """Encrypt and write a message."""
 
-    def _send(self, handle: int, kind: int, data: Any) -> None:
-        _framing.send(handle, kind, data)
-
-    def _recv(self, handle: int, kind: int, limit: int) -> bytes | None:
-        return _framing.recv(handle, kind, limit)
-
-    def _recv_into(self, handle: int, kind: int, room: memoryview) -> int | bytes:
-        return _framing.recv_into(handle, kind, room)
-
-    def _poll(self, handle: int, timeout: float | None) -> bool:
-        return _framing.poll(handle, timeout)
+    # Not methods: the C functions are called without a detour.
+    _send = staticmethod(_framing.send)
+    _recv = staticmethod(_framing.recv)
+    _recv_into = staticmethod(_framing.recv_into)
+    _poll = staticmethod(_framing.poll)
 
 
 def _slice(buf: Any, offset: int, size: int | None) -> memoryview:

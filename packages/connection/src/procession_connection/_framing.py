@@ -6,7 +6,7 @@ Both offer the same functions; docs/internals/wire-format.md gives the layout of
 - ``send(fd, kind, data)``: write one frame; *data* is bytes-like and contiguous.
 - ``send_fds(fd, kind, data, fds)``: the same with descriptors beside its first byte.
 - ``recv(fd, kind, limit)``: the next message as bytes; None if it is longer than *limit* (-1 for no limit).
-- ``recv_fds(fd, kind)``: the next message, and the list of descriptors that came with it or None.
+- ``recv_fds(fd, kind)``: the next message; a tuple of it and a list of descriptors where some came with it.
 - ``recv_into(fd, kind, buffer)``: the length of the next message, read into *buffer*; the message itself
   where it does not fit.
 - ``poll(fd, timeout)``: whether something can be read within *timeout* seconds (None for ever).
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     send: Callable[[int, int, Any], None]
     send_fds: Callable[[int, int, Any, Sequence[int]], None]
     recv: Callable[[int, int, int], bytes | None]
-    recv_fds: Callable[[int, int], tuple[bytes, list[int] | None]]
+    recv_fds: Callable[[int, int], bytes | tuple[bytes, list[int]]]
     recv_into: Callable[[int, int, Any], int | bytes]
     poll: Callable[[int, float | None], bool]
     wait: Callable[[Sequence[int], float | None], list[int]]

@@ -171,11 +171,14 @@ def recv(fd: int, kind: int, limit: int) -> bytes | None:
     return data if type(data) is bytes else bytes(data)
 
 
-def recv_fds(fd: int, kind: int) -> tuple[bytes, list[int] | None]:
-    """Return the next message and the descriptors that came with it. Blocks. Raises EOFError, OSError."""
+def recv_fds(fd: int, kind: int) -> bytes | tuple[bytes, list[int]]:
+    """Return the next message, in a tuple with the descriptors that came with it, if any.
+
+    Blocks. Raises EOFError, OSError.
+    """
     fds: list[int] | None = None
     if kind not in (UNIX, PACKET):
-        return _exactly(fd, _size(fd), True), None
+        return _exactly(fd, _size(fd), True)  # type: ignore[no-any-return]
     import socket
     from array import array
 
@@ -202,7 +205,8 @@ def recv_fds(fd: int, kind: int) -> tuple[bytes, list[int] | None]:
             start += bytes(_exactly(fd, 4 - len(start), True))
         for found_fd in fds or ():
             os.set_inheritable(found_fd, False)
-        return _exactly(fd, _size(fd, start), True), fds
+        data = _exactly(fd, _size(fd, start), True)
+        return data if fds is None else (data, fds)
     except BaseException:
         for found_fd in fds or ():
             os.close(found_fd)

@@ -1,7 +1,8 @@
 """The handshake: each side proves that it knows the key. docs/internals/handshake.md.
 
 The protocol is written once, as generators that do no input and output: they yield bytes to send a message
-and None to receive one. A blocking connection and the listener's loop over many half-open ones drive them.
+and the largest size to receive one. A blocking connection and the listener's loop over many half-open ones
+drive them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Any
 
-    Handshake = Generator[bytes | None, bytes, bool]
+    Handshake = Generator[bytes | int, bytes, bool]
     """Returns whether the other side has said that it runs this library."""
 
 CHALLENGE = b"#CHALLENGE#"
@@ -103,7 +104,7 @@ def deliver(authkey: bytes, marked: bool = False) -> Handshake:
     nonce = os.urandom(_NONCE_BYTES - len(MARK)) + MARK if marked else os.urandom(_NONCE_BYTES)
     message = b"{%s}" % _DIGEST.encode() + nonce
     yield CHALLENGE + message
-    response = yield None
+    response = yield MESSAGE_LIMIT
     try:
         verify_challenge(authkey, message, response)
     except AuthenticationError:
@@ -115,12 +116,13 @@ def deliver(authkey: bytes, marked: bool = False) -> Handshake:
 
 def answer(authkey: bytes) -> Handshake:
     """Prove to the other side that this one knows *authkey*."""
-    message = yield None
+    message = yield MESSAGE_LIMIT
     if not message.startswith(CHALLENGE):
         raise AuthenticationError(f"protocol error, expected a challenge, got {message!r}")
     message = message[len(CHALLENGE) :]
     yield create_response(authkey, message)
-    verdict = yield None
+    # The client may go on at once after this, so not a byte more may be taken.
+    verdict = yield len(WELCOME)
     if verdict != WELCOME:
         raise AuthenticationError("digest sent was rejected")
     return message.endswith(MARK)
@@ -144,7 +146,7 @@ def drive(connection: Any, handshake: Handshake) -> bool:
     try:
         step = next(handshake)
         while True:
-            if step is None:
+            if isinstance(step, int):
                 step = handshake.send(connection.recv_bytes(MESSAGE_LIMIT))
             else:
                 connection.send_bytes(step)

@@ -231,7 +231,8 @@ class Listener:
             if not ready.done():
                 ready.set_result(None)
 
-        reading, writing = [self.fileno()], []
+        reading: list[int] = [self.fileno()]
+        writing: list[int] = []
         deadline = None
         for fd, pending in self._pending.items():
             (writing if pending.writes else reading).append(fd)
@@ -279,12 +280,9 @@ class Listener:
             if not _framing.poll(self.fileno(), timeout):
                 return None
             client = self._take()
-            if client is None:
-                return None
-            if client.advance():
-                return self._finish(client)
-            self._keep(client)
-            return None
+            if client is not None:
+                self._advance(client, new=True)
+            return self._finish(self._done.popleft()) if self._done else None
         now = monotonic()
         deadlines = [client.deadline for client in pending.values() if client.deadline is not None]
         if timeout is None and deadlines:
@@ -305,14 +303,17 @@ class Listener:
         return self._finish(self._done.popleft()) if self._done else None
 
     def _ready(self, timeout: float | None) -> list[int]:
+        own = self.fileno()
+        if not any(client.writes for client in self._pending.values()):
+            fds = [*self._pending, own]
+            return [-1 if fds[position] == own else fds[position] for position in _framing.wait(fds, timeout)]
         import select
 
         poller = select.poll()
-        own = self.fileno()
         poller.register(own, select.POLLIN)
         for fd, client in self._pending.items():
             poller.register(fd, select.POLLOUT if client.writes else select.POLLIN)
-        milliseconds = None if timeout is None else min(timeout * 1000 + 1, 2**31 - 1) if timeout else 0
+        milliseconds = None if timeout is None else min(timeout * 1000 + 1, 2**31 - 1)
         return [-1 if fd == own else fd for fd, _ in poller.poll(milliseconds)]
 
     def _take(self) -> Pending | None:
@@ -350,9 +351,7 @@ class Listener:
         elif new:
             self._keep(client)
 
-    def _finish(self, client: Pending) -> Connection | None:
-        if client.failed:
-            return None
+    def _finish(self, client: Pending) -> Connection:
         self._last_accepted = client.peer
         link = MARKED if client.marked else WIRE
         if client.tls is not None:

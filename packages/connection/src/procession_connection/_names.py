@@ -30,8 +30,10 @@ else:
     except ImportError:
         import pickle as _pickle
 
-_OURS = b"procession_"
-_THEIRS = b"multiprocessing"
+OURS = b"procession_"
+"""What every name of ours has in it; a pickle without it needs no mapping."""
+THEIRS = b"multiprocessing"
+"""The same for CPython's."""
 
 
 class WireReducer(Reducer):
@@ -65,7 +67,7 @@ class WireReducer(Reducer):
     def dumps(self, obj: object, protocol: int | None = None) -> bytes:
         """Return the pickle of *obj* under CPython's names. Raises what pickling raises."""
         data = super().dumps(obj, protocol)
-        if _OURS not in data:
+        if OURS not in data:
             return data
         # One of our names may stand in it. The C pickler cannot write another name than the object's own;
         # the Python one can, and such messages (proxies, tokens) are rare.
@@ -93,7 +95,7 @@ class WireReducer(Reducer):
 
     def loads(self, data: Any, buffers: Any = None) -> Any:
         """Return the object that *data* describes. Raises what unpickling raises."""
-        if _THEIRS not in (data if type(data) is bytes else bytes(data)):
+        if THEIRS not in (data if type(data) is bytes else bytes(data)):
             return _pickle.loads(data, buffers=buffers)
         return _WireUnpickler(BytesIO(data), buffers=buffers).load()
 

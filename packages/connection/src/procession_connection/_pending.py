@@ -7,7 +7,6 @@ import sys
 from procession_core import AuthenticationError, debug
 
 from ._framing_portable import SHORT
-from ._handshake import MESSAGE_LIMIT
 from ._kinds import STREAM
 from ._tls import wanted
 
@@ -24,12 +23,13 @@ DONTWAIT = 0x40 if sys.platform.startswith("linux") else 0x80  # MSG_DONTWAIT
 class Pending:
     """One half-open connection and how far its handshake has come.
 
-    With *strict* an end or an error of the socket is raised, else it only drops the client. With *server_name*
-    this side is the client of the TLS handshake. It reads no byte beyond the message that the handshake waits
-    for: what follows belongs to the connection.
+    With *strict* an end or an error of the socket is raised, else it only drops the client. With
+    *server_name* this side is the client of the TLS handshake. With *blocking* ``advance()`` goes on to the
+    end. No byte is read beyond the handshake: what follows belongs to the connection.
     """
 
     __slots__ = (
+        "_blocking",
         "_context",
         "_encrypting",
         "_handshake",
@@ -41,7 +41,6 @@ class Pending:
         "_started",
         "_strict",
         "deadline",
-        "failed",
         "fd",
         "marked",
         "peer",
@@ -59,18 +58,20 @@ class Pending:
         context: ssl.SSLContext | None,
         server_name: str | None = None,
         strict: bool = False,
+        blocking: bool = False,
     ) -> None:
         self._sock = sock
         self.fd: int = sock.fileno()
         self.peer = peer
         self.deadline = deadline
         self.marked = False
-        self.failed = False
         self.writes = False
         self._handshake = handshake
         self._incoming = b""
         self._outgoing = b""
-        self._reading = self._started = self._encrypting = False
+        self._reading = 0
+        self._started = self._encrypting = False
+        self._blocking = blocking
         self._context = context
         self._server_name = server_name
         self._strict = strict
@@ -96,7 +97,6 @@ class Pending:
         try:
             return self._advance()
         except AuthenticationError:
-            self.failed = True
             self.close()
             raise
         except (EOFError, OSError) as error:
@@ -111,7 +111,6 @@ class Pending:
         except BaseException:
             self.close()
             raise
-        self.failed = True
         self.close()
         return None
 
@@ -119,7 +118,7 @@ class Pending:
         sock = self._sock
         context = self._context
         if context is not None:
-            sock.setblocking(False)
+            sock.setblocking(self._blocking)
             self.tls = self._sock = sock = context.wrap_socket(
                 sock,
                 server_side=self._server_name is None,
@@ -134,24 +133,27 @@ class Pending:
         handshake = self._handshake
         if handshake is None:
             return True
-        flags = () if self.tls is not None else (DONTWAIT,)
+        # A TLS socket is non-blocking itself and takes no flags.
+        flags = () if self.tls is not None or self._blocking else (DONTWAIT,)
         try:
             if not self._started:
                 self._started = True
                 self._put(next(handshake))
             while True:
-                while self._outgoing:
-                    self._outgoing = self._outgoing[sock.send(self._outgoing, *flags) :]
+                if self._outgoing:
+                    while self._outgoing:
+                        self._outgoing = self._outgoing[sock.send(self._outgoing, *flags) :]
+                    if self._reading and not self._blocking and self.tls is None:
+                        self.writes = False
+                        return False  # the other side has to think first
                 if not self._reading:
                     self._put(next(handshake))
                     continue
-                missing = self._missing()
-                while missing:
+                while (missing := self._missing()) > 0:
                     data = sock.recv(missing, *flags)
                     if not data:
                         raise EOFError("the other side closed the connection during the handshake")
                     self._incoming += data
-                    missing = self._missing()
                 message, self._incoming = self._incoming[4:], b""
                 self._put(handshake.send(message))
         except StopIteration as stop:
@@ -159,16 +161,21 @@ class Pending:
             self._handshake = None
             return True
 
-    def _put(self, step: bytes | None) -> None:
-        self._reading = step is None
-        if step is not None:
+    def _put(self, step: bytes | int) -> None:
+        if isinstance(step, int):
+            self._reading = step
+        else:
+            self._reading = 0
             self._outgoing += SHORT.pack(len(step)) + step
 
     def _missing(self) -> int:
-        have = len(self._incoming)
+        # How much may be read now. The two sides take turns, so nothing can follow a message before it has been
+        # answered; where that does not hold the handshake has told the exact size.
+        incoming = self._incoming
+        have = len(incoming)
         if have < 4:
-            return 4 - have
-        size: int = SHORT.unpack(self._incoming[:4])[0]
-        if not 0 <= size <= MESSAGE_LIMIT:
-            raise OSError(f"bad message length: {size} during the handshake, at most {MESSAGE_LIMIT} is allowed")
+            return 4 + self._reading - have
+        size: int = SHORT.unpack_from(incoming)[0]
+        if not 0 <= size <= self._reading or have > 4 + size:
+            raise OSError(f"bad message length: {size} in the handshake, at most {self._reading} is allowed")
         return 4 + size - have

@@ -9,40 +9,54 @@ from procession_core import PeerDiedError, default_send_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 
 class FrameTransfer:
     """The transfer of a frame that is being made.
 
-    Descriptors go beside the frame where *carries* says that the connection can, else through the registered
-    sharer.
+    Descriptors go through the registered sharer. There is one object for each message, so the lists are made
+    only when there is something to list.
     """
 
-    __slots__ = ("carries", "fds", "shared", "wire")
     spawning = False
-
-    def __init__(self, carries: bool, wire: bool = False) -> None:
-        self.carries = carries
-        self.wire = wire
-        self.fds: list[int] = []
-        self.shared: list[Any] = []
+    wire = False
+    fds: Sequence[int] = ()
+    shared: Sequence[Any] = ()
 
     def hold(self, shared: object) -> None:
         """Remember *shared* until the frame is written; the record of the pipe takes the reference then."""
-        self.shared.append(shared)
+        self.shared = [*self.shared, shared]
 
     def send_fd(self, fd: int) -> object:
         """Return a token for *fd*."""
-        if not self.carries:
-            return default_send_fd(fd)
-        self.fds.append(fd)
-        return FrameDescriptor(len(self.fds) - 1)
+        return default_send_fd(fd)
 
     def clear(self) -> None:
         """Forget everything, to pickle once more."""
-        self.fds.clear()
-        self.shared.clear()
+        self.fds = self.shared = ()
+
+
+class CarryingTransfer(FrameTransfer):
+    """The transfer of a frame on a connection that carries descriptors beside the bytes."""
+
+    def send_fd(self, fd: int) -> object:
+        """Return a token for *fd*."""
+        self.fds = [*self.fds, fd]
+        return FrameDescriptor(len(self.fds) - 1)
+
+
+class WireTransfer(FrameTransfer):
+    """The transfer of a frame that leaves the process tree."""
+
+    wire = True
+
+
+class CarryingWireTransfer(CarryingTransfer):
+    """Both: a Unix socket whose other end runs this library."""
+
+    wire = True
 
 
 class _Arrived(_local):

@@ -54,6 +54,7 @@ from ._transfer import (
     scope_stack,
     set_fd_sharer,
     transfer_scope,
+    transfer_scopes,
 )
 
 TYPE_CHECKING = False
@@ -118,6 +119,7 @@ __all__ = (
     "sub_debug",
     "sub_warning",
     "transfer_scope",
+    "transfer_scopes",
     "warn",
 )
 

@@ -49,6 +49,11 @@ def current_transfer() -> Transfer | None:
     return scopes[-1] if scopes else None
 
 
+def transfer_scopes() -> list[Transfer]:
+    """Return this thread's stack of scopes itself, for containers that push and pop once for each message."""
+    return _stack.scopes
+
+
 class transfer_scope:
     """Context manager: what this thread pickles inside goes into *transfer*."""
 

@@ -1,0 +1,210 @@
+/* frame.c: reading and writing frames.  See frame.h for the layout. */
+#define _GNU_SOURCE
+#include "frame.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* The kernel moves at most this much in one call; asking for more is allowed, but not for more than SSIZE_MAX. */
+#define ONE_CALL ((size_t)0x7ffff000)
+
+int frame_kind(int fd)
+{
+    int value = 0;
+    socklen_t size = sizeof value;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &size) < 0) return errno == ENOTSOCK ? FRAME_PIPE : FRAME_ERRNO;
+    if (value != AF_UNIX) return FRAME_STREAM;
+    size = sizeof value;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) < 0) return FRAME_ERRNO;
+    return value == SOCK_SEQPACKET ? FRAME_PACKET : FRAME_UNIX;
+}
+
+static void put32(unsigned char *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) p[i] = (unsigned char)(v >> (24 - 8 * i));
+}
+
+static uint32_t get32(const char *p)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
+}
+
+/* Some programs make their descriptors non-blocking: then wait here. */
+static int wait_until(int fd, short events)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+    return poll(&p, 1, -1) < 0 ? FRAME_ERRNO : FRAME_OK;
+}
+
+/* -- out ------------------------------------------------------------------------------------------------------ */
+
+void frame_out_init(struct frame_out *f, int fd, enum frame_kind kind, const void *data, size_t size)
+{
+    *f = (struct frame_out){ .fd = fd, .kind = kind, .data = data, .size = size, .head_size = 4 };
+    if (size <= 0x7fffffff) {
+        put32(f->head, (uint32_t)size);
+    } else {
+        put32(f->head, 0xffffffff);
+        put32(f->head + 4, (uint32_t)((uint64_t)size >> 32));
+        put32(f->head + 8, (uint32_t)size);
+        f->head_size = 12;
+    }
+}
+
+int frame_write(struct frame_out *f)
+{
+    size_t total = f->head_size + f->size;
+    union { char space[CMSG_SPACE(FRAME_FDS * sizeof(int))]; struct cmsghdr align; } control;
+    while (f->done < total) {
+        struct iovec v[2];
+        int count = 0;
+        size_t at = f->done < f->head_size ? 0 : f->done - f->head_size;
+        size_t left = f->size - at;
+        int with_head = f->done < f->head_size;
+        if (with_head) v[count++] = (struct iovec){ f->head + f->done, f->head_size - f->done };
+        if (f->kind == FRAME_PACKET) {
+            if (with_head && f->size > FRAME_JOINED) left = 0;
+            if (left > FRAME_PIECE) left = FRAME_PIECE;
+        }
+        if (left > ONE_CALL) left = ONE_CALL;
+        if (left) v[count++] = (struct iovec){ (char *)f->data + at, left };
+        ssize_t n;
+        if (f->kind == FRAME_PIPE) {
+            n = writev(f->fd, v, count);
+        } else {
+            struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)count };
+            if (f->fd_count && f->done == 0) {
+                m.msg_control = control.space;
+                m.msg_controllen = CMSG_SPACE((size_t)f->fd_count * sizeof(int));
+                struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+                c->cmsg_level = SOL_SOCKET;
+                c->cmsg_type = SCM_RIGHTS;
+                c->cmsg_len = CMSG_LEN((size_t)f->fd_count * sizeof(int));
+                memcpy(CMSG_DATA(c), f->fds, (size_t)f->fd_count * sizeof(int));
+            }
+            n = sendmsg(f->fd, &m, MSG_NOSIGNAL);
+        }
+        if (n < 0) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK) return FRAME_ERRNO;
+            if (wait_until(f->fd, POLLOUT) < 0) return FRAME_ERRNO;
+            continue;
+        }
+        f->done += (size_t)n;
+    }
+    return FRAME_OK;
+}
+
+/* -- in ------------------------------------------------------------------------------------------------------- */
+
+void frame_in_init(struct frame_in *f, int fd, enum frame_kind kind, int want_fds)
+{
+    f->fd = fd;
+    f->kind = kind;
+    f->want_fds = want_fds && kind >= FRAME_UNIX;
+    f->size = 0;
+    f->have = 0;
+    f->start = NULL;
+    f->start_size = 0;
+    f->fd_count = 0;
+}
+
+void frame_drop_fds(struct frame_in *f)
+{
+    while (f->fd_count) close(f->fds[--f->fd_count]);
+}
+
+static void keep_fds(struct frame_in *f, struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+            if (f->fd_count < FRAME_FDS)
+                f->fds[f->fd_count++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+/* Bytes read into to[0..size), 0 at the end, or FRAME_ERRNO. */
+static ssize_t receive(struct frame_in *f, char *to, size_t size)
+{
+    for (;;) {
+        ssize_t n;
+        if (f->kind == FRAME_PIPE) {
+            n = read(f->fd, to, size);
+        } else if (f->kind == FRAME_PACKET || f->want_fds) {
+            union { char space[CMSG_SPACE(FRAME_FDS * sizeof(int))]; struct cmsghdr align; } control;
+            struct iovec v = { to, size };
+            struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+            if (f->want_fds) {
+                m.msg_control = control.space;
+                m.msg_controllen = sizeof control.space;
+            }
+            n = recvmsg(f->fd, &m, MSG_CMSG_CLOEXEC);
+            if (n >= 0 && m.msg_controllen) keep_fds(f, &m);
+            if (n >= 0 && f->kind == FRAME_PACKET && (m.msg_flags & MSG_TRUNC)) {
+                errno = EMSGSIZE;
+                return FRAME_ERRNO;
+            }
+        } else {
+            n = recv(f->fd, to, size, 0);
+        }
+        if (n >= 0) return n;
+        if (errno != EAGAIN && errno != EWOULDBLOCK) return FRAME_ERRNO;
+        if (wait_until(f->fd, POLLIN) < 0) return FRAME_ERRNO;
+    }
+}
+
+int frame_begin(struct frame_in *f)
+{
+    size_t need = 4;
+    for (;;) {
+        if (f->have >= 4 && get32(f->scratch) == 0xffffffff) need = 12;
+        if (f->have >= need) break;
+        /* A stream must not give more than the header: what follows may be for another reader. */
+        size_t room = f->kind == FRAME_PACKET ? sizeof f->scratch - f->have : need - f->have;
+        ssize_t n = receive(f, f->scratch + f->have, room);
+        if (n < 0) return FRAME_ERRNO;
+        if (n == 0) return f->have ? FRAME_CUT : FRAME_END;
+        f->have += (size_t)n;
+    }
+    uint32_t first = get32(f->scratch);
+    if (need == 12)
+        f->size = (uint64_t)get32(f->scratch + 4) << 32 | get32(f->scratch + 8);
+    else if (first > 0x7fffffff)
+        return FRAME_BAD;
+    else
+        f->size = first;
+    f->start = f->scratch + need;
+    f->start_size = f->have - need;
+    return f->size > FRAME_LARGEST || f->start_size > f->size ? FRAME_BAD : FRAME_OK;
+}
+
+int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done)
+{
+    while (*done < size) {
+        size_t left = size - *done < ONE_CALL ? size - *done : ONE_CALL;
+        ssize_t n = kind == FRAME_PIPE ? read(fd, to + *done, left)
+                                       : recv(fd, to + *done, left, kind == FRAME_PACKET ? 0 : MSG_WAITALL);
+        if (n > 0) {
+            *done += (size_t)n;
+        } else if (n == 0) {
+            return FRAME_CUT;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (wait_until(fd, POLLIN) < 0) return FRAME_ERRNO;
+        } else {
+            return FRAME_ERRNO;
+        }
+    }
+    return FRAME_OK;
+}

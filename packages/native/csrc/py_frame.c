@@ -1,0 +1,313 @@
+/* py_frame.c: frames, poll and wait for Python.  The descriptor and the kind come with each call; no state is kept. */
+#define _GNU_SOURCE                              /* ppoll */
+#include "py_arena.h"
+#include "frame.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* 0 to call again, -1 with an exception. */
+static int after_failure(int status)
+{
+    switch (status) {
+    case FRAME_ERRNO:
+        if (errno == EINTR) return PyErr_CheckSignals();
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    case FRAME_END: PyErr_SetNone(PyExc_EOFError); return -1;
+    case FRAME_CUT: PyErr_SetString(PyExc_OSError, "got end of file during message"); return -1;
+    default:
+        PyErr_SetString(PyExc_OSError, "bad message length: the other end does not speak this protocol, or two processes "
+                        "have read from this connection at once");
+        return -1;
+    }
+}
+
+static int arguments(PyObject *const *args, Py_ssize_t count, Py_ssize_t wanted, const char *name, int *fd, int *kind)
+{
+    if (count != wanted) {
+        PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, not %zd", name, wanted, count);
+        return -1;
+    }
+    long first = PyLong_AsLong(args[0]), second = PyLong_AsLong(args[1]);
+    if ((first == -1 || second == -1) && PyErr_Occurred()) return -1;
+    if (first < 0 || first > INT_MAX || second < FRAME_PIPE || second > FRAME_PACKET) {
+        PyErr_Format(PyExc_ValueError, "%s(): descriptor %ld of kind %ld", name, first, second);
+        return -1;
+    }
+    *fd = (int)first;
+    *kind = (int)second;
+    return 0;
+}
+
+/* -- out ------------------------------------------------------------------------------------------------------ */
+
+static PyObject *send_buffer(int fd, int kind, PyObject *data, const int *fds, int fd_count)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+    struct frame_out out;
+    frame_out_init(&out, fd, kind, view.buf, (size_t)view.len);
+    out.fds = fds;
+    out.fd_count = fd_count;
+    int status, failed = 0;
+    do {
+        int error = 0;
+        Py_BEGIN_ALLOW_THREADS
+        status = frame_write(&out);
+        if (status != FRAME_OK) error = errno;
+        Py_END_ALLOW_THREADS
+        errno = error;
+    } while (status != FRAME_OK && !(failed = after_failure(status)));
+    PyBuffer_Release(&view);
+    if (failed) return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(send_doc, "frame_send(fd, kind, data)\n--\n\nWrite one frame. Blocks while the other end does not read.");
+static PyObject *frame_send(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    int fd, kind;
+    if (arguments(args, count, 3, "frame_send", &fd, &kind) < 0) return NULL;
+    return send_buffer(fd, kind, args[2], NULL, 0);
+}
+
+PyDoc_STRVAR(send_fds_doc,
+"frame_send_fds(fd, kind, data, fds)\n--\n\nWrite one frame with the descriptors of the list beside its first byte.");
+static PyObject *frame_send_fds(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    int fd, kind, fds[FRAME_FDS];
+    if (arguments(args, count, 4, "frame_send_fds", &fd, &kind) < 0) return NULL;
+    Py_ssize_t many = PyList_Size(args[3]);
+    if (many < 0) return NULL;
+    if (many > FRAME_FDS) {
+        PyErr_Format(PyExc_ValueError, "%zd descriptors in one message; at most %d can be sent, use several messages", many, FRAME_FDS);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < many; i++) {
+        fds[i] = (int)PyLong_AsLong(PyList_GetItem(args[3], i));
+        if (fds[i] == -1 && PyErr_Occurred()) return NULL;
+    }
+    return send_buffer(fd, kind, args[2], fds, (int)many);
+}
+
+/* -- in ------------------------------------------------------------------------------------------------------- */
+
+static int begin(struct frame_in *in)
+{
+    int status;
+    do {
+        int error = 0;
+        Py_BEGIN_ALLOW_THREADS
+        status = frame_begin(in);
+        if (status != FRAME_OK) error = errno;
+        Py_END_ALLOW_THREADS
+        errno = error;
+    } while (status != FRAME_OK && !after_failure(status));
+    return status;
+}
+
+static int fill(struct frame_in *in, char *to)
+{
+    size_t done = in->start_size;
+    memcpy(to, in->start, done);
+    int status = FRAME_OK;
+    while (done < in->size) {
+        int error = 0;
+        Py_BEGIN_ALLOW_THREADS
+        status = frame_fill(in->fd, in->kind, to, (size_t)in->size, &done);
+        if (status != FRAME_OK) error = errno;
+        Py_END_ALLOW_THREADS
+        errno = error;
+        if (status != FRAME_OK && after_failure(status)) break;
+    }
+    return status;
+}
+
+static PyObject *whole(struct frame_in *in)
+{
+    PyObject *message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)in->size);
+    if (message && fill(in, PyBytes_AsString(message)) != FRAME_OK) Py_CLEAR(message);
+    return message;
+}
+
+PyDoc_STRVAR(recv_doc,
+"frame_recv(fd, kind, limit)\n--\n\nThe next message; None if it is longer than limit (-1: no limit). Blocks.");
+static PyObject *frame_recv(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    int fd, kind;
+    if (arguments(args, count, 3, "frame_recv", &fd, &kind) < 0) return NULL;
+    Py_ssize_t limit = PyLong_AsSsize_t(args[2]);
+    if (limit == -1 && PyErr_Occurred()) return NULL;
+    struct frame_in in;
+    frame_in_init(&in, fd, kind, 0);
+    if (begin(&in) != FRAME_OK) return NULL;
+    if (limit >= 0 && in.size > (uint64_t)limit) Py_RETURN_NONE;
+    return whole(&in);
+}
+
+PyDoc_STRVAR(recv_fds_doc,
+"frame_recv_fds(fd, kind)\n--\n\nThe next message, or (message, descriptors) if descriptors came with it. Blocks.");
+static PyObject *frame_recv_fds(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    int fd, kind;
+    if (arguments(args, count, 2, "frame_recv_fds", &fd, &kind) < 0) return NULL;
+    struct frame_in in;
+    frame_in_init(&in, fd, kind, 1);
+    PyObject *message = begin(&in) == FRAME_OK ? whole(&in) : NULL;
+    if (in.fd_count == 0) return message;
+    PyObject *fds = message ? PyList_New(in.fd_count) : NULL;
+    for (int i = 0; fds && i < in.fd_count; i++) {
+        PyObject *number = PyLong_FromLong(in.fds[i]);
+        if (!number || PyList_SetItem(fds, i, number) < 0) Py_CLEAR(fds);
+    }
+    PyObject *both = fds ? PyTuple_Pack(2, message, fds) : NULL;
+    if (!both) frame_drop_fds(&in);
+    Py_XDECREF(message);
+    Py_XDECREF(fds);
+    return both;
+}
+
+PyDoc_STRVAR(recv_into_doc,
+"frame_recv_into(fd, kind, buffer)\n--\n\nRead the next message into buffer: its length; the message if it does not fit. Blocks.");
+static PyObject *frame_recv_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    int fd, kind;
+    if (arguments(args, count, 3, "frame_recv_into", &fd, &kind) < 0) return NULL;
+    Py_buffer view;
+    if (PyObject_GetBuffer(args[2], &view, PyBUF_WRITABLE) < 0) return NULL;
+    struct frame_in in;
+    frame_in_init(&in, fd, kind, 0);
+    PyObject *result = NULL;
+    if (begin(&in) == FRAME_OK) {
+        if (in.size > (uint64_t)view.len)
+            result = whole(&in);
+        else if (fill(&in, view.buf) == FRAME_OK)
+            result = PyLong_FromUnsignedLongLong(in.size);
+    }
+    PyBuffer_Release(&view);
+    return result;
+}
+
+/* -- waiting -------------------------------------------------------------------------------------------------- */
+
+/* The number of ready descriptors, or -1 with an exception. */
+static int wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout)
+{
+    uint64_t deadline;
+    if (core_deadline(timeout, &deadline) < 0) return -1;
+    for (;;) {
+        int n, error = 0;
+        if (deadline == 0) {
+            n = poll(fds, count, 0);             /* never sleeps: cheaper with the GIL than without */
+            if (n < 0) error = errno;
+        } else {
+            uint64_t now = clock_ns(), left = deadline > now ? deadline - now : 0;
+            struct timespec t = { (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
+            Py_BEGIN_ALLOW_THREADS
+            n = ppoll(fds, count, deadline == WAIT_FOREVER ? NULL : &t, NULL);
+            if (n < 0) error = errno;
+            Py_END_ALLOW_THREADS
+        }
+        if (n >= 0) {
+            for (nfds_t i = 0; n && i < count; i++)
+                if (fds[i].revents & POLLNVAL) {
+                    errno = EBADF;
+                    PyErr_SetFromErrno(PyExc_OSError);
+                    return -1;
+                }
+            return n;
+        }
+        errno = error;
+        if (error != EINTR) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -1;
+        }
+        if (PyErr_CheckSignals()) return -1;
+    }
+}
+
+PyDoc_STRVAR(poll_doc, "frame_poll(fd, timeout)\n--\n\nWhether fd can be read within timeout seconds (None: for ever).");
+static PyObject *frame_poll(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "frame_poll() takes a descriptor and a timeout");
+        return NULL;
+    }
+    long fd = PyLong_AsLong(args[0]);
+    if (fd == -1 && PyErr_Occurred()) return NULL;
+    struct pollfd p = { .fd = (int)fd, .events = POLLIN | POLLPRI };
+    int n = wait_for(&p, 1, args[1]);
+    return n < 0 ? NULL : PyBool_FromLong(n > 0);
+}
+
+PyDoc_STRVAR(wait_doc,
+"frame_wait(fds, timeout)\n--\n\nThe positions of the descriptors in the list that can be read within timeout seconds (None: for ever).");
+static PyObject *frame_wait(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "frame_wait() takes a list of descriptors and a timeout");
+        return NULL;
+    }
+    Py_ssize_t size = PyList_Size(args[0]);
+    if (size < 0) return NULL;
+    struct pollfd few[64], *fds = few;
+    if (size > 64 && !(fds = PyMem_Calloc((size_t)size, sizeof *fds))) return PyErr_NoMemory();
+    PyObject *ready = NULL;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        long fd = PyLong_AsLong(PyList_GetItem(args[0], i));
+        if (fd == -1 && PyErr_Occurred()) goto out;
+        fds[i] = (struct pollfd){ .fd = (int)fd, .events = POLLIN | POLLPRI };
+    }
+    int n = wait_for(fds, (nfds_t)size, args[1]);
+    if (n < 0 || !(ready = PyList_New(0))) goto out;
+    for (Py_ssize_t i = 0; n && i < size; i++) {
+        if (!fds[i].revents) continue;
+        PyObject *position = PyLong_FromSsize_t(i);
+        if (!position || PyList_Append(ready, position) < 0) Py_CLEAR(ready);
+        Py_XDECREF(position);
+        if (!ready) break;
+    }
+out:
+    if (fds != few) PyMem_Free(fds);
+    return ready;
+}
+
+PyDoc_STRVAR(kind_doc, "frame_kind(fd)\n--\n\n0 for what is no socket, 1 for TCP, 2 for a Unix stream, 3 for Unix packets.");
+static PyObject *py_frame_kind(PyObject *module, PyObject *fd)
+{
+    (void)module;
+    long number = PyLong_AsLong(fd);
+    if (number == -1 && PyErr_Occurred()) return NULL;
+    int kind = frame_kind((int)number);
+    if (kind >= 0) return PyLong_FromLong(kind);
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyMethodDef methods[] = {
+    { "frame_kind", py_frame_kind, METH_O, kind_doc },
+    { "frame_send", (PyCFunction)(void (*)(void))frame_send, METH_FASTCALL, send_doc },
+    { "frame_send_fds", (PyCFunction)(void (*)(void))frame_send_fds, METH_FASTCALL, send_fds_doc },
+    { "frame_recv", (PyCFunction)(void (*)(void))frame_recv, METH_FASTCALL, recv_doc },
+    { "frame_recv_fds", (PyCFunction)(void (*)(void))frame_recv_fds, METH_FASTCALL, recv_fds_doc },
+    { "frame_recv_into", (PyCFunction)(void (*)(void))frame_recv_into, METH_FASTCALL, recv_into_doc },
+    { "frame_poll", (PyCFunction)(void (*)(void))frame_poll, METH_FASTCALL, poll_doc },
+    { "frame_wait", (PyCFunction)(void (*)(void))frame_wait, METH_FASTCALL, wait_doc },
+    { NULL, NULL, 0, NULL },
+};
+
+int procession_add_frame(PyObject *module)
+{
+    return PyModule_AddFunctions(module, methods);
+}
