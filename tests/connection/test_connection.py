@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from procession_connection import Connection, Listener, Pipe
 from procession_connection import Client as connect
+from procession_connection import Connection, Listener, Pipe
 from procession_core import BufferTooShort
 
 

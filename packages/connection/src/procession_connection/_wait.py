@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from procession_core import check_timeout
+from procession_core import check_timeout, deadline_after, remaining
 
 from . import _framing
+from ._tls import TLSConnection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     """
     objects = object_list if type(object_list) is list else list(object_list)
     fds = []
-    buffered = []
+    encrypted = []
     for obj in objects:
         if type(obj) is int:
             fds.append(obj)
@@ -39,10 +40,22 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
                 ) from None
             continue
         fds.append(fileno())
-        # An encrypted connection may hold decrypted bytes that the kernel knows nothing of.
-        if getattr(obj, "_pending", None) is not None and obj._pending():
-            buffered.append(len(fds) - 1)
-    if buffered:
-        found = {*buffered, *_framing.wait(fds, 0.0)}
-        return [obj for position, obj in enumerate(objects) if position in found]
+        if type(obj) is TLSConnection:
+            encrypted.append(len(fds) - 1)
+    if encrypted:
+        return _wait_decrypting(objects, fds, encrypted, check_timeout(timeout))
     return [objects[position] for position in _framing.wait(fds, check_timeout(timeout))]
+
+
+def _wait_decrypting(
+    objects: list[Any], fds: list[int], encrypted: list[int], timeout: float | None
+) -> list[Any]:
+    # What is decrypted already does not make the descriptor readable, and a record without a message does.
+    deadline = deadline_after(timeout)
+    while True:
+        decrypted = [position for position in encrypted if objects[position]._pending()]
+        found = set(_framing.wait(fds, 0.0 if decrypted else remaining(deadline)))
+        spurious = {position for position in found.intersection(encrypted) if not objects[position]._pending()}
+        ready = (found - spurious).union(decrypted)
+        if ready or (deadline is not None and remaining(deadline) == 0.0):
+            return [obj for position, obj in enumerate(objects) if position in ready]
