@@ -45,6 +45,13 @@ def test_formats(shared_list):
     assert shared_list(["", "x" * 8, "y" * 7, b"\0a\0"]).format == "8s16s8s8s"
 
 
+def test_text_of_more_bytes_than_characters(shared_list):
+    items = shared_list(["encodés", "é" * 5, "\U0001f600" * 8])
+    assert items.format == "8s16s32s"
+    assert list(items) == ["encodés", "é" * 5, "\U0001f600" * 8]
+    assert shared_list(items).format == items.format
+
+
 def test_the_types_are_limited(shared_list):
     for wrong in ([], {}, 1j, object(), bytearray(b"x")):
         with pytest.raises(KeyError) as caught:

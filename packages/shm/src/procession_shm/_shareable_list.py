@@ -65,7 +65,9 @@ def _encode(value: Any, room: int | None) -> tuple[str, int, bytes]:
     if kind is str or kind is bytes:
         data = value.encode() if kind is str else value
         if room is None:
-            room = _ALIGNMENT * (len(data) // _ALIGNMENT + 1)
+            # By characters, as the standard library has it, but never less than the bytes need.
+            room = _ALIGNMENT * (len(value) // _ALIGNMENT + 1)
+            room = max(room, -(-len(data) // _ALIGNMENT) * _ALIGNMENT)
         elif len(data) > room:
             raise ValueError(
                 f"bytes/str item exceeds available storage: {len(data)} bytes do not fit into {room}"
