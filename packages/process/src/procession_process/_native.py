@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import procession_native
+from procession_core import at_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,3 +89,13 @@ def set_exit_status(slot: Slot | None, status: int) -> None:
     """In the zygote: write how a child ended where every process of the tree can read it."""
     if slot is not None and core is not None:
         core.set_exit_status(slot[0], slot[1], status)
+
+
+def leave() -> None:
+    """At the end of a process that does not run ``exit_function()``: the last of the tree removes tracked segments."""
+    if core is not None:
+        core.names_leave()
+
+
+if core is not None:
+    at_end(core.names_leave)

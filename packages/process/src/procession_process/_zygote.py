@@ -34,7 +34,7 @@ from . import _child, _door
 from ._bootstrap import flush_streams
 from ._main import import_main
 from ._messages import receive, send
-from ._native import attach, next_fork_uses, set_exit_status
+from ._native import attach, leave, next_fork_uses, set_exit_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -260,4 +260,5 @@ def main(fds: list[int], unblock: bool) -> None:
         traceback.print_exc()
     finally:
         flush_streams()
+        leave()
         os._exit(code)
