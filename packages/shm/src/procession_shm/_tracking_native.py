@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from procession_core import arm_exit, at_end
 
 from ._native import native as _native
@@ -15,6 +17,7 @@ _armed = False
 
 # Every process that has this module asks at its end whether it is the last: the creator may be long gone.
 at_end(_core.names_leave)
+os.register_at_fork(before=arm_exit)
 
 
 def track(name: str) -> None:
