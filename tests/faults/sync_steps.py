@@ -104,55 +104,55 @@ def usable(lock: Any) -> None:
     lock.release()
 
 
-# -- scenarios: generators that yield the child's operation, and check after its death ----------------------------------
+# -- scenarios: generators that yield the child's operation, and check after its death ---------------------------------
 
 
 def lock() -> Any:
-    l = sync.Lock()
-    yield lambda: (l.acquire(), l.release())
-    usable(l)
+    mutex = sync.Lock()
+    yield lambda: (mutex.acquire(), mutex.release())
+    usable(mutex)
 
 
 def rlock() -> Any:
-    l = sync.RLock()
-    yield lambda: (l.acquire(), l.acquire(), l.release(), l.release())
-    usable(l)
+    mutex = sync.RLock()
+    yield lambda: (mutex.acquire(), mutex.acquire(), mutex.release(), mutex.release())
+    usable(mutex)
 
 
 def lock_recover() -> Any:
-    l = sync.Lock(on_owner_death="recover")
-    yield lambda: (l.acquire(), l.release())
+    mutex = sync.Lock(on_owner_death="recover")
+    yield lambda: (mutex.acquire(), mutex.release())
     with warnings.catch_warnings(record=True):
-        require(l.acquire(True, PATIENCE), "not recovered")
-    l.release()
-    usable(l)
+        require(mutex.acquire(True, PATIENCE), "not recovered")
+    mutex.release()
+    usable(mutex)
 
 
 def lock_taken_over() -> Any:
-    l = sync.Lock()
-    die_holding(l.acquire)
+    mutex = sync.Lock()
+    die_holding(mutex.acquire)
 
     def operation() -> None:
         try:
-            l.acquire()
+            mutex.acquire()
         except OwnerDiedError:
             pass
-        l.acquire()
-        l.release()
+        mutex.acquire()
+        mutex.release()
 
     yield operation
-    usable(l)
+    usable(mutex)
 
 
 def lock_contended() -> Any:
     """The child waits for a lock that is given up while it waits."""
-    l = sync.Lock()
-    l.acquire()
-    timer = threading.Timer(0.01, l.release)
+    mutex = sync.Lock()
+    mutex.acquire()
+    timer = threading.Timer(0.01, mutex.release)
     timer.start()
-    yield lambda: (l.acquire(), l.release())
+    yield lambda: (mutex.acquire(), mutex.release())
     timer.join()
-    usable(l)
+    usable(mutex)
 
 
 def semaphore() -> Any:
@@ -396,9 +396,9 @@ def creation(make: Callable[[], Any]) -> Any:
 
 def opening() -> Any:
     """The child opens a second handle and drops it."""
-    l = sync.RLock()
-    c = sync.Condition(l)
-    handle, pair = l.handle(), (c.handle(), l)
+    mutex = sync.RLock()
+    c = sync.Condition(mutex)
+    handle, pair = mutex.handle(), (c.handle(), mutex)
 
     def operation() -> None:
         other = sync.RLock._open(handle)
@@ -406,7 +406,7 @@ def opening() -> Any:
         del other, again
 
     yield operation
-    usable(l)
+    usable(mutex)
 
 
 # -- branches that no single operation reaches -------------------------------------------------------------------------

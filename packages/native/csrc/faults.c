@@ -11,8 +11,8 @@
 #define BRANCHES 128
 struct branch { char name[56]; _Atomic uint64_t count; };
 static struct branch *branches;             /* shared with the processes that are killed, so their counts survive */
-static long armed_at, passed;
-static bool armed;
+static _Atomic long armed_at, passed;          /* threads pass fault points too */
+static _Atomic bool armed;
 
 void fault_init(void)
 {
@@ -33,8 +33,8 @@ void fault_point(const char *file, int line)
 {
     (void)file;
     (void)line;
-    passed++;
-    if (armed && passed == armed_at) kill(getpid(), SIGKILL);
+    long now = atomic_fetch_add_explicit(&passed, 1, memory_order_relaxed) + 1;
+    if (armed && now == armed_at) kill(getpid(), SIGKILL);
 }
 
 void fault_branch(const char *name)

@@ -48,7 +48,7 @@ static bool a_party_died(struct arena *a, struct sync_barrier *b, uint32_t round
         if (!counts(word, round) || arrival_owner(word) == known) continue;
         if (owner_is_dead(a, arrival_owner(word))) {
             FAULT_BRANCH("sync barrier: broken by the death of a party");
-            a->repairs++;
+            __atomic_fetch_add(&a->repairs, 1, __ATOMIC_RELAXED);
             return true;
         }
         known = arrival_owner(word);

@@ -98,7 +98,7 @@ static bool bury(struct arena *a, struct cond_entry *e, uint32_t owner)
 {
     if (!SH_CAS32(&e->owner, &owner, 0)) return false;
     FAULT_BRANCH("sync condition: a dead waiter's entry is freed");
-    a->repairs++;
+    __atomic_fetch_add(&a->repairs, 1, __ATOMIC_RELAXED);
     return true;
 }
 

@@ -73,7 +73,7 @@ static int take_over(struct arena *a, struct sync_lock *l, uint32_t seen, struct
     sync_death_of(a, seen, since, death);
     if (!SH_CAS32(&l->word, &seen, a->self | 1)) return AR_TIMEOUT;
     FAULT_BRANCH("sync lock: taken over from a dead owner");
-    a->repairs++;
+    __atomic_fetch_add(&a->repairs, 1, __ATOMIC_RELAXED);
     SH_SET(&l->count, 0);
     sync_lock_taken(a, l);
     return AR_OWNER_DIED;

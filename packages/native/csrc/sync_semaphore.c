@@ -56,7 +56,7 @@ static bool inherit_permit(struct arena *a, struct sync_semaphore *s)
         }
         if (!SH_CAS32(&s->permit[i], &seen, a->self)) continue;
         FAULT_BRANCH("sync semaphore: a dead holder's permit is used again");
-        a->repairs++;
+        __atomic_fetch_add(&a->repairs, 1, __ATOMIC_RELAXED);
         return true;
     }
     return false;

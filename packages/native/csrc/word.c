@@ -96,15 +96,18 @@ bool spin_while_equal(struct arena *a, sh32 *p, uint32_t expected)
     static _Thread_local bool alone;
     if (calls++ % AFFINITY_CHECK == 0) alone = one_cpu();
     if (alone) return yield_while_equal(p, expected);
-    uint32_t limit = a->spin_limit;
+    /* A guess shared by the threads of a process: relaxed, and a lost update does not matter. */
+    uint32_t limit = __atomic_load_n(&a->spin_limit, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < limit; i++) {
         if (SH_PEEK(p) != expected) {
-            a->spin_limit = limit + limit / 8 + 1 > SPIN_MAX ? SPIN_MAX : limit + limit / 8 + 1;
+            uint32_t more = limit + limit / 8 + 1;
+            __atomic_store_n(&a->spin_limit, more > SPIN_MAX ? SPIN_MAX : more, __ATOMIC_RELAXED);
             return true;
         }
         cpu_relax();
     }
-    a->spin_limit = limit - limit / 8 < SPIN_MIN ? SPIN_MIN : limit - limit / 8;
+    uint32_t less = limit - limit / 8;
+    __atomic_store_n(&a->spin_limit, less < SPIN_MIN ? SPIN_MIN : less, __ATOMIC_RELAXED);
     return false;
 }
 
@@ -121,7 +124,7 @@ static int take_from_the_dead(struct arena *a, sh32 *word, uint32_t seen)
     /* The flag stays set: others may sleep on the word. */
     if (!SH_CAS32(word, &seen, a->self | 1)) return AR_TIMEOUT;
     FAULT_BRANCH("olock: taken over from a dead owner");
-    a->repairs++;
+    __atomic_fetch_add(&a->repairs, 1, __ATOMIC_RELAXED);
     return AR_OWNER_DIED;
 }
 
