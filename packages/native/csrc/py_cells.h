@@ -1,10 +1,133 @@
-/* py_cells.h: the parts of procession_add_cells(). */
+/* py_cells.h: what the accessors of shared cells have in common.
+ *
+ *   py_cells.c     numbers in memory, the lock, what both wrappers have
+ *   py_value.c     SyncValue: value and atomics of a synchronized ctypes scalar
+ *   py_array.c     SyncArray: elements and slices of a synchronized ctypes array
+ *   py_mapping.c   Mapping, CellList, block_fill
+ *   py_names.c     tracked names of segments
+ *   py_pack.c      messages
+ *
+ * The synchronized accessors take the wrapper's lock without a call through Python where it is one of the core's
+ * own, and touch the memory themselves where the element is a plain number; everything else goes through the
+ * lock's methods and the ctypes object, so that conversions and errors are always those of ctypes.
+ */
 #ifndef PROCESSION_PY_CELLS_H
 #define PROCESSION_PY_CELLS_H
 
 #include "py_arena.h"
+#include "sync.h"
 
-int procession_add_names(PyObject *module);         /* py_names.c */
-int procession_add_pack(PyObject *module);          /* py_pack.c */
+#include <stdbool.h>
+#include <string.h>
+
+/* ---- numbers in memory ---- */
+
+enum cell_kind { CELL_OTHER = 0, CELL_I8, CELL_I16, CELL_I32, CELL_I64, CELL_U8, CELL_U16, CELL_U32, CELL_U64,
+                 CELL_F32, CELL_F64, CELL_CHAR, CELL_BOOL };
+
+#define LOAD(type, p) __atomic_load_n((type *)(p), __ATOMIC_ACQUIRE)
+#define STORE(type, p, v) __atomic_store_n((type *)(p), (type)(v), __ATOMIC_RELEASE)
+
+static inline double load_f64(const void *p)
+{
+    uint64_t bits = LOAD(uint64_t, p);
+    double v;
+    memcpy(&v, &bits, 8);
+    return v;
+}
+
+static inline void store_f64(void *p, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, 8);
+    STORE(uint64_t, p, bits);
+}
+
+static inline float load_f32(const void *p)
+{
+    uint32_t bits = LOAD(uint32_t, p);
+    float v;
+    memcpy(&v, &bits, 4);
+    return v;
+}
+
+static inline void store_f32(void *p, float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, 4);
+    STORE(uint32_t, p, bits);
+}
+
+PyObject *cell_load(enum cell_kind kind, const char *p);
+/* 1: stored; 0: not a value that is converted here (ask ctypes); -1: exception. */
+int cell_store(enum cell_kind kind, char *p, PyObject *value);
+PyObject *cell_of_bits(enum cell_kind kind, uint64_t bits);
+
+/* ---- what both wrappers have: the object, its memory, its lock ---- */
+
+struct kept;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *obj;              /* the ctypes object */
+    PyObject *lock;
+    struct sync_lock *core_lock;    /* the lock's words, if it is one of the core's */
+    bool again;                     /* it is an RLock */
+    Py_buffer view;             /* of obj; view.obj NULL: none */
+    enum cell_kind kind;        /* CELL_OTHER: everything through obj */
+    Py_ssize_t itemsize, count;
+    struct kept *kept;          /* of an array: see fill_list */
+    int pause;
+} Cell;
+
+int cell_not_bound(void);                                   /* -1 with an exception */
+int cell_call_lock(PyObject *lock, const char *method);     /* keeps an exception that is set; 0, or -1 with an exception */
+PyObject *cell_bind(PyObject *op, PyObject *args);
+PyObject *cell_get_lock(PyObject *op, PyObject *ignored);
+PyObject *cell_get_obj(PyObject *op, PyObject *ignored);
+int cell_getbuffer(PyObject *op, Py_buffer *view, int flags);
+int cell_traverse(PyObject *op, visitproc visit, void *arg);
+int cell_clear(PyObject *op);
+void cell_dealloc(PyObject *op);
+void cell_keep_nothing(Cell *self);                         /* py_array.c */
+
+/* 0, or -1 with an exception. */
+static inline int cell_enter(Cell *self)
+{
+    struct sync_lock *l = self->core_lock;
+    if (l != NULL) {
+        if (self->again && sync_rlock_again(process_arena, l) == AR_OK) return 0;
+        if (sync_lock_fast(process_arena, l)) return 0;
+    }
+    if (self->lock == NULL) return cell_not_bound();
+    return cell_call_lock(self->lock, "acquire");
+}
+
+/* Keeps an exception that is set; 0 or -1 (then an exception is set). */
+static inline int cell_leave(Cell *self)
+{
+    struct sync_lock *l = self->core_lock;
+    if (l != NULL && (self->again ? sync_rlock_release(process_arena, l) : sync_lock_release(l)) == AR_OK) return 0;
+    return cell_call_lock(self->lock, "release");
+}
+
+static inline PyObject *cell_leave_with(Cell *self, PyObject *result)
+{
+    if (cell_leave(self) < 0) {
+        Py_XDECREF(result);
+        return NULL;
+    }
+    return result;
+}
+
+/* ---- the parts of procession_add_cells() ---- */
+
+void cells_dealloc(PyObject *op, inquiry clear);
+int cells_add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTypeObject **keep);
+int procession_add_mapping(PyObject *module);
+int procession_add_value(PyObject *module);
+int procession_add_array(PyObject *module);
+int procession_add_names(PyObject *module);
+int procession_add_pack(PyObject *module);
 
 #endif

@@ -1,0 +1,421 @@
+/* py_mapping.c: files as shared memory.
+ *
+ *   Mapping     a file's memory as a writable buffer that knows when it was closed
+ *   CellList    element access of ShareableList
+ *   block_fill  a copy that lets other threads run
+ */
+#include "py_cells.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- Mapping ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    char *start;                /* NULL: closed */
+    Py_ssize_t size;
+    Py_ssize_t exports;
+} Mapping;
+
+static PyTypeObject *mapping_type;
+
+static PyObject *mapping_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd", "size", NULL};
+    int fd;
+    Py_ssize_t size;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "in:Mapping", names, &fd, &size)) return NULL;
+    if (size <= 0) {
+        PyErr_Format(PyExc_ValueError, size ? "cannot map %zd bytes" : "cannot mmap an empty file", size);
+        return NULL;
+    }
+    void *start = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (start == MAP_FAILED) return PyErr_SetFromErrno(PyExc_OSError);
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Mapping *self = (Mapping *)alloc(type, 0);
+    if (self == NULL) {
+        munmap(start, (size_t)size);
+        return NULL;
+    }
+    self->start = start;
+    self->size = size;
+    return (PyObject *)self;
+}
+
+static void mapping_unmap(Mapping *self)
+{
+    if (self->start != NULL) {
+        munmap(self->start, (size_t)self->size);
+        self->start = NULL;
+    }
+}
+
+static void mapping_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    mapping_unmap((Mapping *)op);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(op);
+    Py_DECREF(type);
+}
+
+static PyObject *mapping_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Mapping *self = (Mapping *)op;
+    if (self->exports > 0) {
+        PyErr_SetString(PyExc_BufferError, "cannot close exported pointers exist");
+        return NULL;
+    }
+    mapping_unmap(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *mapping_closed(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Mapping *)op)->start == NULL);
+}
+
+static Py_ssize_t mapping_length(PyObject *op)
+{
+    Mapping *self = (Mapping *)op;
+    return self->start == NULL ? 0 : self->size;
+}
+
+static int mapping_getbuffer(PyObject *op, Py_buffer *view, int flags)
+{
+    Mapping *self = (Mapping *)op;
+    if (self->start == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the mapping is closed");
+        view->obj = NULL;
+        return -1;
+    }
+    if (PyBuffer_FillInfo(view, op, self->start, self->size, 0, flags) < 0) return -1;
+    self->exports++;
+    return 0;
+}
+
+static void mapping_releasebuffer(PyObject *op, Py_buffer *Py_UNUSED(view))
+{
+    ((Mapping *)op)->exports--;
+}
+
+static PyMethodDef mapping_methods[] = {
+    {"close", mapping_close, METH_NOARGS, "Unmap the memory. Raises BufferError while views of it exist."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef mapping_getset[] = {
+    {"closed", mapping_closed, NULL, "Whether it was closed.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot mapping_slots[] = {
+    {Py_tp_doc, "Mapping(fd, size): the first bytes of a file as shared writable memory; fd may be closed."},
+    {Py_tp_new, mapping_new},
+    {Py_tp_dealloc, mapping_dealloc},
+    {Py_tp_methods, mapping_methods},
+    {Py_tp_getset, mapping_getset},
+    {Py_sq_length, mapping_length},
+    {Py_bf_getbuffer, mapping_getbuffer},
+    {Py_bf_releasebuffer, mapping_releasebuffer},
+    {0, NULL},
+};
+
+static PyType_Spec mapping_spec = {
+    .name = "procession_native._core.Mapping",
+    .basicsize = sizeof(Mapping),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = mapping_slots,
+};
+
+/* ---- CellList ------------------------------------------------------------------------------------------------
+ *
+ * FORMAT of a list's memory (the standard library's, all integers little-endian 64 bit)
+ *   8             number of items n
+ *   8 * (n + 1)   offsets of the items from the start of the data; the last is the size of the data
+ *   ...           data, each item from 8 bytes up in multiples of 8
+ *   8 * n         each item's struct format, filled up with NULs
+ *   n             how to turn what struct gives into the item: 0 as it is, 1 str, 2 bytes, 3 None
+ * The memory belongs to anybody who knows its name: every number in it is checked before it is used.
+ */
+
+typedef struct {
+    PyObject_HEAD
+    Mapping *mapping;
+    Py_ssize_t length;
+    const char *start;          /* of the mapping when the places below were computed */
+    Py_ssize_t data, formats, codes;
+} CellList;
+
+static int64_t read_i64(const char *p)
+{
+    int64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static int list_damaged(void)
+{
+    PyErr_SetString(PyExc_ValueError, "the shared memory does not hold a ShareableList, or was overwritten");
+    return -1;
+}
+
+static PyObject *list_bind(PyObject *op, PyObject *mapping)
+{
+    CellList *self = (CellList *)op;
+    if (Py_TYPE(mapping) != mapping_type) {
+        PyErr_Format(PyExc_TypeError, "a Mapping is needed, not %R", mapping);
+        return NULL;
+    }
+    Mapping *m = (Mapping *)mapping;
+    if (m->start == NULL || m->size < 16) {
+        list_damaged();
+        return NULL;
+    }
+    int64_t n = read_i64(m->start);
+    if (n < 0 || n > m->size / 8) {
+        list_damaged();
+        return NULL;
+    }
+    int64_t data = 8 + 8 * (n + 1);
+    if (data > m->size) {
+        list_damaged();
+        return NULL;
+    }
+    int64_t size = read_i64(m->start + 8 + 8 * n);
+    if (size < 0 || size > m->size - data || 9 * n > m->size - data - size) {
+        list_damaged();
+        return NULL;
+    }
+    Py_INCREF(mapping);
+    Mapping *old = self->mapping;
+    self->mapping = m;
+    self->length = (Py_ssize_t)n;
+    self->data = (Py_ssize_t)data;
+    self->formats = (Py_ssize_t)(data + size);
+    self->codes = (Py_ssize_t)(data + size + 8 * n);
+    Py_XDECREF((PyObject *)old);
+    Py_RETURN_NONE;
+}
+
+/* The item's bytes; NULL with an exception. */
+static char *list_place(CellList *self, Py_ssize_t i, Py_ssize_t *room)
+{
+    Mapping *m = self->mapping;
+    if (m == NULL || m->start == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a bytes-like object is required, not 'NoneType': the list's shared memory is closed");
+        return NULL;
+    }
+    if (i < 0 || i >= self->length) {
+        PyErr_SetString(PyExc_IndexError, "index out of range");
+        return NULL;
+    }
+    int64_t from = read_i64(m->start + 8 + 8 * i), to = read_i64(m->start + 16 + 8 * i);
+    if (from < 0 || to < from || to > self->formats - self->data) {
+        list_damaged();
+        return NULL;
+    }
+    *room = (Py_ssize_t)(to - from);
+    return m->start + self->data + from;
+}
+
+static PyObject *list_odd_format(CellList *self, Py_ssize_t i)
+{
+    char text[9] = {0};
+    memcpy(text, self->mapping->start + self->formats + 8 * i, 8);
+    PyErr_Format(PyExc_ValueError, "item %zd of the ShareableList has the unknown format '%s'", i, text);
+    return NULL;
+}
+
+static PyObject *list_item(PyObject *op, Py_ssize_t i)
+{
+    CellList *self = (CellList *)op;
+    Py_ssize_t room;
+    const char *p = list_place(self, i, &room);
+    if (p == NULL) return NULL;
+    const char *format = self->mapping->start + self->formats + 8 * i;
+    char code = self->mapping->start[self->codes + i];
+    if (code == 3) Py_RETURN_NONE;
+    if (format[0] == 'q' && format[1] == 0 && room >= 8) return PyLong_FromLongLong(read_i64(p));
+    if (format[0] == 'd' && format[1] == 0 && room >= 8) {
+        double v;
+        memcpy(&v, p, 8);
+        return PyFloat_FromDouble(v);
+    }
+    if (format[0] == 'x') {
+        if (room < 8 || memcmp(format, "xxxxxxx?", 8) != 0) return list_odd_format(self, i);
+        return PyBool_FromLong(p[7] != 0);
+    }
+    Py_ssize_t size = 0;
+    int digit = 0;
+    while (digit < 8 && format[digit] >= '0' && format[digit] <= '9') size = size * 10 + (format[digit++] - '0');
+    if (digit == 0 || digit == 8 || format[digit] != 's' || size > room || (code != 1 && code != 2))
+        return list_odd_format(self, i);
+    while (size > 0 && p[size - 1] == 0) size--;
+    return code == 1 ? PyUnicode_DecodeUTF8(p, size, NULL) : PyBytes_FromStringAndSize(p, size);
+}
+
+static Py_ssize_t list_length(PyObject *op)
+{
+    return ((CellList *)op)->length;
+}
+
+static int list_index(CellList *self, PyObject *key, Py_ssize_t *index)
+{
+    if (!PyIndex_Check(key)) {
+        PyErr_Format(PyExc_TypeError, "list indices must be integers or slices, not %.100S", Py_TYPE(key));
+        return -1;
+    }
+    Py_ssize_t i = PyNumber_AsSsize_t(key, PyExc_IndexError);
+    if (i == -1 && PyErr_Occurred()) return -1;
+    *index = i < 0 ? i + self->length : i;
+    return 0;
+}
+
+static PyObject *list_subscript(PyObject *op, PyObject *key)
+{
+    Py_ssize_t i;
+    return list_index((CellList *)op, key, &i) < 0 ? NULL : list_item(op, i);
+}
+
+static int list_ass_item(PyObject *op, Py_ssize_t i, PyObject *value)
+{
+    CellList *self = (CellList *)op;
+    if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, "items of a ShareableList cannot be deleted");
+        return -1;
+    }
+    if (self->mapping != NULL && self->mapping->start != NULL && (i < 0 || i >= self->length)) {
+        PyErr_SetString(PyExc_IndexError, "assignment index out of range");
+        return -1;
+    }
+    Py_ssize_t room;
+    char *p = list_place(self, i, &room);
+    if (p == NULL) return -1;
+    uint64_t *format = (uint64_t *)(self->mapping->start + self->formats + 8 * i);
+    char *code = self->mapping->start + self->codes + i;
+    if (room >= 8 && PyLong_CheckExact(value)) {
+        int overflow;
+        long long v = PyLong_AsLongLongAndOverflow(value, &overflow);
+        if (!overflow) {
+            uint64_t wanted = 'q';
+            memcpy(p, &v, 8);
+            if (memcmp(format, &wanted, 8) != 0) memcpy(format, &wanted, 8);
+            *code = 0;
+            return 0;
+        }
+    } else if (room >= 8 && PyFloat_CheckExact(value)) {
+        double v = PyFloat_AsDouble(value);
+        uint64_t wanted = 'd';
+        memcpy(p, &v, 8);
+        if (memcmp(format, &wanted, 8) != 0) memcpy(format, &wanted, 8);
+        *code = 0;
+        return 0;
+    }
+    PyObject *done = PyObject_CallMethod(op, "_assign", "nO", i, value);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static int list_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
+{
+    Py_ssize_t i;
+    return list_index((CellList *)op, key, &i) < 0 ? -1 : list_ass_item(op, i, value);
+}
+
+static int list_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((CellList *)op)->mapping);
+    return 0;
+}
+
+static int list_clear(PyObject *op)
+{
+    CellList *self = (CellList *)op;
+    self->length = 0;
+    Py_CLEAR(self->mapping);
+    return 0;
+}
+
+static void list_dealloc(PyObject *op)
+{
+    cells_dealloc(op, list_clear);
+}
+
+static PyMethodDef list_methods[] = {
+    {"_bind", list_bind, METH_O, "Read the list's layout from a Mapping and use it from now on."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot list_slots[] = {
+    {Py_tp_doc, "Element access of ShareableList."},
+    {Py_tp_dealloc, list_dealloc},
+    {Py_tp_traverse, list_traverse},
+    {Py_tp_clear, list_clear},
+    {Py_tp_methods, list_methods},
+    {Py_sq_length, list_length},
+    {Py_sq_item, list_item},
+    {Py_sq_ass_item, list_ass_item},
+    {Py_mp_length, list_length},
+    {Py_mp_subscript, list_subscript},
+    {Py_mp_ass_subscript, list_ass_subscript},
+    {0, NULL},
+};
+
+static PyType_Spec list_spec = {
+    .name = "procession_native._core.CellList",
+    .basicsize = sizeof(CellList),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = list_slots,
+};
+
+/* ---- block_fill ----------------------------------------------------------------------------------------------------- */
+
+#define COPY_ALONE (64 * 1024)          /* bytes from which a copy lets other threads run */
+
+static PyObject *block_fill(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *to;
+    Py_buffer source, target;
+    Py_ssize_t offset = 0;
+    if (!PyArg_ParseTuple(args, "Oy*|n:block_fill", &to, &source, &offset)) return NULL;
+    if (PyObject_GetBuffer(to, &target, PyBUF_WRITABLE) < 0) {
+        PyBuffer_Release(&source);
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (offset < 0 || offset > target.len || source.len > target.len - offset) {
+        PyErr_Format(PyExc_ValueError, "%zd bytes do not fit into %zd at offset %zd", source.len, target.len, offset);
+    } else {
+        char *p = (char *)target.buf + offset;
+        if (source.len < COPY_ALONE) {
+            memcpy(p, source.buf, (size_t)source.len);
+        } else {
+            Py_BEGIN_ALLOW_THREADS
+            memcpy(p, source.buf, (size_t)source.len);
+            Py_END_ALLOW_THREADS
+        }
+        Py_INCREF(Py_None);
+        result = Py_None;
+    }
+    PyBuffer_Release(&target);
+    PyBuffer_Release(&source);
+    return result;
+}
+
+static PyMethodDef functions[] = {
+    {"block_fill", block_fill, METH_VARARGS,
+     "block_fill(target, source, offset=0): copy a contiguous buffer into a writable one; other threads run meanwhile."},
+    {NULL, NULL, 0, NULL},
+};
+
+int procession_add_mapping(PyObject *module)
+{
+    if (cells_add_type(module, &mapping_spec, "Mapping", &mapping_type) < 0
+        || cells_add_type(module, &list_spec, "CellList", NULL) < 0)
+        return -1;
+    return PyModule_AddFunctions(module, functions);
+}
