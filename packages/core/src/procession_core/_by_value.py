@@ -13,8 +13,14 @@ from ._runtime import runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import pickle as _pickle
     from collections.abc import Callable
     from typing import Any
+else:
+    try:
+        import _pickle
+    except ImportError:
+        import pickle as _pickle
 
 _pickler_class: Any = None
 _looked = False
@@ -72,6 +78,29 @@ def _is_in_main(obj: Any) -> bool:
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is obj
+
+
+def strict_dump(obj: object, protocol: int | None, table: dict[type, Any]) -> list[bytes]:
+    """Return the pieces of a pickle of *obj* for a child that cannot import ``__main__``, without cloudpickle.
+
+    Raises PicklingError for what is defined there: by reference it would be missed only in the child.
+    """
+
+    class StrictPickler(_pickle.Pickler):
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, (type, FunctionType)) and _is_in_main(obj):
+                raise _pickle.PicklingError(
+                    f"Can't pickle {obj!r}: it is defined in a __main__ that the child cannot import (an interactive "
+                    "session, -c, stdin or __main__.py); define it in a module, or install "
+                    "procession-process[cloudpickle] to send it by value"
+                )
+            return NotImplemented
+
+    pieces: list[bytes] = []
+    pickler = StrictPickler(_Output(pieces.append), protocol)
+    pickler.dispatch_table = table
+    pickler.dump(obj)
+    return pieces
 
 
 class _Output:

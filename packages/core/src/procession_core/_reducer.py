@@ -6,9 +6,10 @@ import copyreg
 import sys
 from _thread import _local
 
-from ._by_value import by_value_dump, can_help
+from ._by_value import by_value_dump, can_help, strict_dump
 from ._culprit import explain
 from ._runtime import runtime
+from ._transfer import current_transfer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class _Idle(_local):
     def __init__(self) -> None:
         self.plain: _Worker | None = None
         self.oob: _Worker | None = None
+
+
+def _is_start() -> bool:
+    transfer = current_transfer()
+    return transfer is not None and transfer.spawning
 
 
 class Reducer:
@@ -149,6 +155,8 @@ class Reducer:
         idle.plain = None
         if runtime.main_by_value and can_help():
             return b"".join(by_value_dump(obj, protocol, table, None))
+        if runtime.main_by_value and _is_start():
+            return b"".join(strict_dump(obj, protocol, table))
         try:
             worker.pickler.dump(obj)
         except Exception as error:

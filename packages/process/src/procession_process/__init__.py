@@ -25,6 +25,7 @@ from ._process import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._death import Death
+    from ._forwarding import log_to_parent
     from ._freeze import freeze_support
     from ._preload import forkserver_preload_report, set_forkserver_preload
 
@@ -44,6 +45,7 @@ __all__ = (
     "get_all_start_methods",
     "get_executable",
     "get_start_method",
+    "log_to_parent",
     "parent_process",
     "register_extra",
     "set_executable",
@@ -57,6 +59,7 @@ _LATER = {
     "Death": "_death",
     "forkserver_preload_report": "_preload",
     "freeze_support": "_freeze",
+    "log_to_parent": "_forwarding",
     "set_forkserver_preload": "_preload",
 }
 

@@ -13,7 +13,7 @@ from ._bootstrap import flush_streams, report
 from ._fds import received, set_received
 from ._main import import_main
 from ._methods import set_start_method
-from ._native import attach
+from ._native import attach, settle
 from ._preparation import Preparation, run_extras
 
 TYPE_CHECKING = False
@@ -112,6 +112,7 @@ def run(fds: list[int], *, unblock: bool = False, attached: bool = False) -> int
         prepare(preparation)
         import_main(preparation.main)
         process: Any = _pickle.loads(second)
+        settle()
         parent_fd = received(preparation.parent_fd)
         sentinel = parent_fd if parent_fd >= 0 else None
         del first, second, preparation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import procession_native
-from procession_core import at_end
+from procession_core import at_end, runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     Slot = tuple[int, int]
     ArenaTicket = tuple[int, int, int, int]
 
-core: Any = getattr(procession_native, "core", None)
+core: Any = procession_native.core
 
 
 def reserve(name: str) -> Slot | None:
     """Make the arena if need be and reserve the registry slot of a child that is about to be started."""
     if core is None:
         return None
-    core.ensure()
+    prepare_fork()
     slot: Slot = core.reserve_slot(name)
     return slot
 
@@ -44,8 +44,9 @@ def hold(slot: Slot | None, shared: object) -> None:
 
 def prepare_fork() -> None:
     """Before a fork: make the arena, so that what the child creates can be sent to the whole tree."""
-    if core is not None:
+    if core is not None and not core.attached():
         core.ensure()
+        core.set_name(runtime.name)
 
 
 def set_name(name: str) -> None:
@@ -71,6 +72,14 @@ def attach(given: ArenaTicket | None) -> None:
     """In a child that is not a fork: attach to the arena of the tree."""
     if given is not None and core is not None:
         core.attach(*given)
+
+
+def settle() -> None:
+    """In a child whose arguments are unpickled: give back the references that came with them and were not
+    taken.
+    """
+    if core is not None and core.attached():
+        core.settle()
 
 
 def next_fork_uses(slot: Slot | None) -> None:

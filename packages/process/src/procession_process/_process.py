@@ -7,7 +7,7 @@ from itertools import count
 
 from procession_core import AuthenticationString, ProcessStateError, check_timeout, runtime
 
-from . import _children
+from . import _children, _hooks
 from ._bootstrap import run_child
 from ._launch import launch
 from ._methods import default_method
@@ -134,6 +134,8 @@ class BaseProcess:
             raise ProcessStateError("can only join a started process; call start() first")
         if self._popen.wait(check_timeout(timeout)) is not None:
             _children.started.discard(self)
+            if _hooks.after_join is not None:
+                _hooks.after_join()
 
     def is_alive(self) -> bool:
         """Say whether the process is running. Raises as ``join()`` does, but not before the start."""

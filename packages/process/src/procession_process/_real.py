@@ -26,8 +26,8 @@ def _real(name: str) -> Any:
 def enter_child(name: str, copied: bool) -> None:
     """In a child: let the real package know that this is one.
 
-    Its idea of the current process gets our name, which logging shows. In a copy of the parent's memory it forgets
-    the parent's children and finalizers, and joins the feeder threads of its queues at exit.
+    Its idea of the current process gets our name, which logging shows. In a copy of the parent's memory it
+    forgets the parent's children and finalizers, and joins the feeder threads of its queues at exit.
     """
     process = _real("multiprocessing.process")
     if process is None:

@@ -32,6 +32,7 @@ from procession_core import default_reducer, runtime
 
 from . import _child, _door
 from ._bootstrap import flush_streams
+from ._fds import set_received
 from ._main import import_main
 from ._messages import receive, send
 from ._native import attach, leave, next_fork_uses, set_exit_status
@@ -230,7 +231,10 @@ def _preload(names: list[str], main: Any) -> list[tuple[str, str]]:
 
 
 def main(fds: list[int], unblock: bool) -> None:
-    """Run the zygote and end the process. *fds*: owner's connection, the door's two ends, the payload."""
+    """Run the zygote and end the process.
+
+    *fds*: what extras sent, the owner's connection, the door's two ends, the payload.
+    """
     import gc
     import signal
 
@@ -239,7 +243,8 @@ def main(fds: list[int], unblock: bool) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if unblock:
             _child.unblock_interrupt()
-        owner, reads, writes, payload = fds
+        *sent, owner, reads, writes, payload = fds
+        set_received(sent)
         first, second = _child.read_payload(payload)
         preparation = default_reducer.loads(first)
         names, wish = default_reducer.loads(second)

@@ -20,6 +20,7 @@ from procession_core import (
 
 from .. import _door, _preload
 from .._messages import receive, send
+from .._native import started
 from .._waiting import wait_readable
 from ._payload import SpawnTransfer, as_file, make_preparation
 from ._spawn import spawn_interpreter
@@ -223,8 +224,9 @@ def _start_zygote() -> Connection:
     try:
         payload = _zygote_payload(transfer)
         try:
-            fds = [theirs.fileno(), reads.fileno(), writes.fileno(), payload]
+            fds = [*transfer.fds, theirs.fileno(), reads.fileno(), writes.fileno(), payload]
             pid = spawn_interpreter("_zygote", fds)
+            started(transfer.slot, pid)
         finally:
             os.close(payload)
     except BaseException:

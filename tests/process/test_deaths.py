@@ -1,0 +1,301 @@
+"""Somebody is killed, at every stage: nothing hangs, nobody is orphaned, nothing leaks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import procession_process as pp
+
+pytestmark = pytest.mark.faults
+
+
+def nothing():
+    pass
+
+
+def kill_self():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep_long():
+    time.sleep(1000)
+
+
+def segfault():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class KillsOnUnpickling:
+    def __reduce__(self):
+        return kill_self, ()
+
+
+class FailsOnUnpickling:
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+class KillsAtExit(pp.Process):
+    def run(self):
+        import atexit
+
+        atexit.register(kill_self)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "condition did not come true"
+        time.sleep(0.005)
+
+
+def run_program(text, tmp_path, *arguments, **options):
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(text))
+    return subprocess.Popen(
+        [sys.executable, str(program), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.fixture
+def warm(method, leak_check):
+    process = pp.Process(target=nothing, daemon=True)
+    process.start()
+    process.join()
+    process.close()
+    leak_check.rebase()
+    return method
+
+
+def test_child_killed_in_run(warm):
+    process = pp.Process(target=kill_self)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    assert process.death.signal_name == "SIGKILL"
+    assert process.death.out_of_memory in (False, None)
+    process.close()
+
+
+def test_child_killed_while_unpickling(warm):
+    if warm == "fork":
+        pytest.skip("fork pickles nothing")
+    process = pp.Process(target=nothing, args=(KillsOnUnpickling(),))
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    process.close()
+
+
+def test_child_fails_while_unpickling(warm):
+    if warm == "fork":
+        pytest.skip("fork pickles nothing")
+    process = pp.Process(target=nothing, args=(FailsOnUnpickling(),))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 1
+    process.close()
+
+
+def test_child_killed_at_exit(warm):
+    process = KillsAtExit()
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    process.close()
+
+
+def test_child_killed_at_once(warm):
+    for _ in range(10):
+        process = pp.Process(target=sleep_long)
+        process.start()
+        process.kill()
+        process.join(30)
+        assert process.exitcode == -signal.SIGKILL
+        process.close()
+
+
+def test_interpreter_is_missing(leak_check, tmp_path):
+    before = pp.get_executable()
+    pp.set_executable(str(tmp_path / "none"))
+    try:
+        process = pp.SpawnProcess(target=nothing)
+        with pytest.raises(FileNotFoundError):
+            process.start()
+        assert process.exitcode is None and process not in pp.active_children()
+    finally:
+        pp.set_executable(before)
+
+
+def test_stack_of_a_crash(warm):
+    import faulthandler
+
+    if not faulthandler.is_enabled():
+        faulthandler.enable(file=sys.__stderr__)
+    process = pp.Process(target=segfault)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGSEGV
+    assert "in segfault" in process.death.stack
+    process.close()
+
+
+def test_killed_fork_server(leak_check):
+    from procession_process._launch import _zygotes
+
+    first = pp.ForkServerProcess(target=nothing)
+    first.start()
+    first.join()
+    leak_check.rebase()
+    orphan = pp.ForkServerProcess(target=sleep_long)
+    orphan.start()
+    os.kill(_zygotes._connection.zygote, signal.SIGKILL)
+    second = pp.ForkServerProcess(target=nothing)
+    second.start()
+    second.join(30)
+    assert second.exitcode == 0
+    assert orphan.is_alive()
+    orphan.kill()
+    orphan.join(30)
+    assert orphan.exitcode == 255
+    for process in (first, orphan, second):
+        process.close()
+
+
+FAMILY = """
+    import os, sys, time
+    import procession_process as pp
+    def child():
+        os.write(1, b"%d\\n" % os.getpid())
+        time.sleep(1000)
+    if __name__ == "__main__":
+        pp.set_start_method(sys.argv[1])
+        children = [pp.Process(target=child, daemon=sys.argv[2] == "daemon") for _ in range(3)]
+        if sys.argv[3] == "thread":  # PR_SET_PDEATHSIG would fire when this thread ends
+            import threading
+            thread = threading.Thread(target=lambda: [c.start() for c in children])
+            thread.start()
+            thread.join()
+        else:
+            [c.start() for c in children]
+        time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("starter", ["main", "thread"])
+def test_daemons_die_with_a_killed_parent(start_method, starter, tmp_path):
+    parent = run_program(FAMILY, tmp_path, start_method, "daemon", starter)
+    pids = [int(parent.stdout.readline()) for _ in range(3)]
+    assert all(map(alive, pids))
+    parent.kill()
+    wait_until(lambda: not any(map(alive, pids)))
+    parent.communicate(timeout=30)
+
+
+def test_others_survive_a_killed_parent(start_method, tmp_path):
+    parent = run_program(FAMILY, tmp_path, start_method, "no", "main")
+    pids = [int(parent.stdout.readline()) for _ in range(3)]
+    parent.kill()
+    parent.wait(30)
+    try:
+        assert all(map(alive, pids))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)))
+    parent.communicate(timeout=30)  # EOF: the fork server has gone too
+
+
+def test_one_traceback_for_an_interrupt(start_method, tmp_path):
+    parent = run_program(FAMILY, tmp_path, start_method, "no", "main", start_new_session=True)
+    [parent.stdout.readline() for _ in range(3)]
+    os.killpg(parent.pid, signal.SIGINT)
+    _, error = parent.communicate(timeout=30)
+    assert error.count("Traceback") == 1, error
+    assert parent.returncode in (-signal.SIGINT, 130, 1)
+
+
+TREE = """
+    import os, signal, sys, time
+    import procession_process as pp
+    def leaf():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.write(1, b"%d\\n" % os.getpid())
+        time.sleep(1000)
+    def middle():
+        child = pp.ForkProcess(target=leaf)
+        child.start()
+        child.join()
+    if __name__ == "__main__":
+        pp.set_start_method(sys.argv[1])
+        top = pp.Process(target=middle)
+        top.start()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        top.terminate_tree(timeout=0.2)
+        print("exit code", top.exitcode, flush=True)
+"""
+
+
+def test_terminate_tree(start_method, tmp_path):
+    parent = run_program(TREE, tmp_path, start_method, stdin=subprocess.PIPE)
+    lines = {parent.stdout.readline().strip() for _ in range(2)}
+    leaf = int((lines - {"ready"}).pop())
+    output, error = parent.communicate("\n", timeout=30)
+    assert output.strip() == "exit code -15", error
+    assert not alive(leaf)
+
+
+STORM = """
+    import os, sys, time
+    import procession_process as pp
+    def nothing(): pass
+    if __name__ == "__main__":
+        pp.set_start_method(sys.argv[1])
+        print("go", flush=True)
+        while True:
+            p = pp.Process(target=time.sleep, args=(0.02,), daemon=True)
+            p.start()
+            p.join(0.001)
+"""
+
+
+def members(group):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.getpgid(int(name)) == group and alive(int(name)):
+                    found.append(int(name))
+            except OSError:
+                pass
+    return found
+
+
+@pytest.mark.parametrize("delay", [0, 0.003, 0.01, 0.05])
+def test_parent_killed_anywhere(start_method, delay, tmp_path):
+    parent = run_program(STORM, tmp_path, start_method, start_new_session=True)
+    parent.stdout.readline()
+    time.sleep(delay)
+    parent.kill()
+    parent.communicate(timeout=30)
+    wait_until(lambda: not members(parent.pid))

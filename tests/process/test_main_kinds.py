@@ -1,0 +1,165 @@
+"""Children find ``__main__`` whatever it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+PROGRAM = """
+import sys
+import procession_process as pp
+
+print("loaded as", __name__, flush=True)
+
+def work(number):
+
+    print("worked", number, sys.argv[1:], __name__, flush=True)
+    sys.exit(number)
+
+if __name__ == "__main__":
+    pp.set_start_method(sys.argv[1])
+    process = pp.Process(target=work, args=(5,))
+    process.start()
+    process.join()
+    print("exit code", process.exitcode)
+"""
+
+GUARDLESS = PROGRAM.replace(
+    'if __name__ == "__main__":', 'if __name__ != "__main__":\n    raise SystemExit(9)\nelse:'
+)
+METHODS = ("spawn", "forkserver")
+
+
+def run(arguments, cwd, **options):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, **options
+    )
+
+
+@pytest.mark.parametrize("start", METHODS)
+@pytest.mark.parametrize("kind", ["script", "module", "package module", "zip module", "compiled"])
+def test_importable_main(kind, start, tmp_path):
+    if kind in ("script", "compiled"):
+        (tmp_path / "program.py").write_text(PROGRAM)
+        arguments = ["program.py", start]
+        if kind == "compiled":
+            import py_compile
+
+            py_compile.compile(str(tmp_path / "program.py"), str(tmp_path / "program.pyc"))
+            (tmp_path / "program.py").unlink()
+            arguments[0] = "program.pyc"
+    elif kind == "module":
+        (tmp_path / "program.py").write_text(PROGRAM)
+        arguments = ["-m", "program", start]
+    elif kind == "package module":
+        (tmp_path / "package").mkdir()
+        (tmp_path / "package" / "__init__.py").write_text("")
+        (tmp_path / "package" / "program.py").write_text("from . import __name__ as p\n" + PROGRAM)
+        arguments = ["-m", "package.program", start]
+    else:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            archive.writestr("package/__init__.py", "")
+            archive.writestr("package/program.py", PROGRAM)
+        code = f"import runpy, sys; sys.path.insert(0, 'all.zip'); sys.argv[1:] = [{start!r}]; "
+        code += "runpy.run_module('package.program', run_name='__main__', alter_sys=True)"
+        arguments = ["-c", code]
+    done = run(arguments, tmp_path)
+    assert "exit code 5" in done.stdout, done.stderr
+    assert f"worked 5 ['{start}'] __mp_main__" in done.stdout
+    assert done.stdout.count("loaded as __mp_main__") == 1
+
+
+@pytest.mark.parametrize("start", METHODS)
+@pytest.mark.parametrize("kind", ["directory", "zip", "package"])
+def test_main_of_a_package_is_not_run_again(kind, start, tmp_path):
+    pytest.importorskip("cloudpickle")
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "app.zip", "w") as archive:
+            archive.writestr("__main__.py", GUARDLESS)
+        arguments = ["app.zip", start]
+    else:
+        (tmp_path / "app").mkdir()
+        (tmp_path / "app" / "__main__.py").write_text(GUARDLESS)
+        (tmp_path / "app" / "__init__.py").write_text("")
+        arguments = ["app", start] if kind == "directory" else ["-m", "app", start]
+    done = run(arguments, tmp_path)
+    assert "exit code 5" in done.stdout, done.stderr
+    assert "loaded as __mp_main__" not in done.stdout
+
+
+@pytest.mark.parametrize("start", METHODS)
+@pytest.mark.parametrize("kind", ["-c", "stdin", "repl"])
+def test_main_without_a_name_goes_by_value(kind, start, tmp_path):
+    pytest.importorskip("cloudpickle")
+    if kind == "-c":
+        done = run(["-c", PROGRAM, start], tmp_path)
+    elif kind == "stdin":
+        done = run(["-", start], tmp_path, input=PROGRAM)
+    else:
+        text = (
+            PROGRAM.replace("\n\n", "\n")
+            .replace("def work", "\ndef work")
+            .replace("if __name__", "\nif __name__")
+        )
+        done = run(
+            ["-i", "-", start],
+            tmp_path,
+            input=text.replace('\n    print("exit', '\n    print("exit') + "\n\n",
+        )
+    assert "exit code 5" in done.stdout, done.stderr
+    assert "worked 5" in done.stdout
+
+
+@pytest.mark.parametrize("start", METHODS)
+def test_without_cloudpickle_the_start_says_what_to_do(start, tmp_path):
+    program = "import sys; sys.modules['cloudpickle'] = None\n" + PROGRAM
+    done = run(["-c", program, start], tmp_path)
+    assert done.returncode == 1
+    assert "procession-process[cloudpickle]" in done.stderr
+    assert "work" in done.stderr
+
+
+@pytest.mark.parametrize("start", METHODS)
+def test_flags_reach_the_child(start, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import sys, procession_process as pp\n"
+        "def show():\n"
+        "    f = sys.flags\n"
+        "    print(f.optimize, f.dont_write_bytecode, f.no_user_site, sys.warnoptions, sys._xoptions.get('utf8'))\n"
+        "if __name__ == '__main__':\n"
+        "    show(); pp.set_start_method(sys.argv[1])\n"
+        "    p = pp.Process(target=show); sys.stdout.flush(); p.start(); p.join()\n"
+    )
+    done = run(["-OO", "-B", "-s", "-W", "error::UserWarning", "-X", "utf8", "program.py", start], tmp_path)
+    first, second = done.stdout.splitlines()
+    assert first == second, done.stderr
+
+
+@pytest.mark.parametrize("start", METHODS)
+def test_only_needed_descriptors_are_inherited(start, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import os, sys, procession_process as pp\n"
+        "def show():\n"
+        "    links = [f'/proc/self/fd/{n}' for n in os.listdir('/proc/self/fd')]\n"
+        "    print(sorted(os.readlink(n) for n in links if os.path.exists(n)))\n"
+        "if __name__ == '__main__':\n"
+        "    os.set_inheritable(os.open('stray', os.O_CREAT), True)\n"
+        "    pp.set_start_method(sys.argv[1]); p = pp.Process(target=show); p.start(); p.join()\n"
+    )
+    done = run(["program.py", start], tmp_path)
+    assert "stray" not in done.stdout and done.stdout.startswith("["), done.stderr
+
+
+@pytest.mark.parametrize("start", METHODS)
+def test_shadowing_files_do_not_matter(start, tmp_path):
+    # Files of the current directory under the names of modules that the start itself needs.
+    for name in ("copyreg.py", "functools.py", "struct.py"):
+        (tmp_path / "cwd" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "cwd" / name).write_text("raise SystemExit(77)")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = run([os.path.join("..", "program.py"), start], tmp_path / "cwd")
+    assert "exit code 5" in done.stdout, done.stderr
