@@ -154,7 +154,7 @@ class Reducer:
             worker = _Worker(table, self._version, protocol, oob=False)
         idle.plain = None
         if runtime.main_by_value and can_help():
-            return b"".join(by_value_dump(obj, protocol, table, None))
+            return b"".join(self._by_value(obj, protocol, None))
         if runtime.main_by_value and _is_start():
             return b"".join(strict_dump(obj, protocol, table))
         try:
@@ -178,7 +178,7 @@ class Reducer:
         idle.oob = None
         worker.threshold = threshold
         if runtime.main_by_value and can_help():
-            data = b"".join(by_value_dump(obj, 5, table, worker.keep_in_band))
+            data = b"".join(self._by_value(obj, 5, worker.keep_in_band))
         else:
             try:
                 worker.pickler.dump(obj)
@@ -214,6 +214,15 @@ class Reducer:
             worker.pickler.clear_memo()
             setattr(idle, kind, worker)
         return data
+
+    def _by_value(
+        self, obj: object, protocol: int | None, callback: Callable[[PickleBuffer], Any] | None
+    ) -> list[bytes]:
+        try:
+            return by_value_dump(obj, protocol, self.table(), callback)
+        except Exception as error:
+            explain(error, obj, self.table())
+            raise
 
     def _second_try(
         self,
