@@ -121,8 +121,9 @@ def register_extra(name: str, hook: str, value: object = None) -> None:
     """Let every child that is not a fork call *hook* with *value* before its ``__main__`` is prepared.
 
     *hook* is ``"module:function"`` and must be importable in the child; *value* must be picklable, or be a
-    callable without arguments that returns what is, asked at each start. A second registration under *name*
-    replaces the first. Children pass it on to theirs. Raises ValueError for a hook of another form.
+    callable without arguments that returns what is, asked at each start; if that returns None, the child does
+    not call the hook. A second registration under *name* replaces the first. Children pass it on to theirs.
+    Raises ValueError for a hook of another form.
     """
     if hook.count(":") != 1:
         raise ValueError(f"hook must be 'module:function', not {hook!r}")
@@ -136,7 +137,14 @@ def unregister_extra(name: str) -> None:
 
 def current_extras() -> dict[str, tuple[str, Any]]:
     """Return the extras for a child that is started now."""
-    return {name: (hook, value() if callable(value) else value) for name, (hook, value) in _extras.items()}
+    extras = {}
+    for name, (hook, value) in _extras.items():
+        if callable(value):
+            value = value()
+            if value is None:
+                continue
+        extras[name] = (hook, value)
+    return extras
 
 
 def run_extras(extras: dict[str, tuple[str, Any]]) -> None:

@@ -155,23 +155,34 @@ def fork_one(fds: list[int], slot: Slot) -> tuple[int, int, Connection]:
     Return pid, pidfd and the connection that will tell the status. Raises OSError, ImportError as
     ``set_forkserver_ preload()`` says, EOFError if a new fork server ends at once too.
     """
-    global _connection
     with _asking:
         for attempt in (1, 2):
-            if _connection is None or _connection.broken:
-                if _connection is not None:
-                    _connection.bury()
-                    _connection = None
-                _connection = _connect() or _start_zygote()
+            connection = _running()
             try:
-                pid, pidfd = _connection.ask(fds, slot)
+                pid, pidfd = connection.ask(fds, slot)
             except EOFError:
                 info("the fork server is gone")
                 if attempt == 2:
                     raise
             else:
-                return pid, pidfd, _connection
+                return pid, pidfd, connection
     raise EOFError("the fork server is gone")
+
+
+def ensure_running() -> None:
+    """Start the fork server unless it runs. Raises OSError."""
+    with _asking:
+        _running().drain()
+
+
+def _running() -> Connection:
+    global _connection
+    if _connection is None or _connection.broken:
+        if _connection is not None:
+            _connection.bury()
+            _connection = None
+        _connection = _connect() or _start_zygote()
+    return _connection
 
 
 def _arm() -> None:
