@@ -59,8 +59,26 @@ from procession_synchronize import Lock as Lock
 from procession_synchronize import RLock as RLock
 from procession_synchronize import Semaphore as Semaphore
 
+from . import connection as connection
 from . import context as context
+from . import dummy as dummy
+from . import forkserver as forkserver
+from . import heap as heap
+from . import managers as managers
+from . import pool as pool
+from . import popen_fork as popen_fork
+from . import popen_forkserver as popen_forkserver
+from . import popen_spawn_posix as popen_spawn_posix
+from . import process as process
+from . import queues as queues
 from . import reduction as reduction
+from . import resource_sharer as resource_sharer
+from . import resource_tracker as resource_tracker
+from . import shared_memory as shared_memory
+from . import sharedctypes as sharedctypes
+from . import spawn as spawn
+from . import synchronize as synchronize
+from . import util as util
 from . import reduction as reducer
 from ._alias import install as install
 from ._default import Manager as Manager

@@ -37,8 +37,8 @@ class _Concrete(BaseContext):
                 f"{', '.join(get_all_start_methods())}"
             )
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         # Some programs take a context only if it is an instance of the standard library's class. Where that package
         # is loaded beside this one, isinstance() agrees, as it does for other stand-ins; type() tells the truth.
         real: Any = sys.modules.get("multiprocessing.context")

@@ -1,0 +1,8 @@
+"""Named shared memory (``multiprocessing.shared_memory``)."""
+
+from __future__ import annotations
+
+from procession_shm import ShareableList, SharedMemory
+from procession_shm._shared_memory import _make_filename as _make_filename
+
+__all__ = ("ShareableList", "SharedMemory")
