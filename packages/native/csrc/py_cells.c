@@ -3,7 +3,6 @@
 
 /* ---- cells: numbers in memory ----------------------------------------------------------------------------------- */
 
-
 /* Of a typecode's letter and the element's size in bytes. */
 static enum cell_kind kind_of(const char *code, Py_ssize_t size)
 {
@@ -120,7 +119,6 @@ static struct sync_lock *core_lock_of(PyObject *lock, bool *again)
 struct kept;
 
 /* ---- what both wrappers have: the object, its memory, its lock ------------------------------------------------------ */
-
 
 int cell_not_bound(void)
 {
