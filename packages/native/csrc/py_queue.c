@@ -124,10 +124,18 @@ static PyObject *refused(QueueObject *self, PyObject *obj)
     return NULL;
 }
 
+#define PACED (256 << 10)
+#define PACE_BYTES (4u << 20)
+
 static PyObject *put_one(QueueObject *self, PyObject *obj, uint64_t deadline)
 {
     if (!usable(self)) return NULL;
     struct outgoing out;
+    if (PyBytes_CheckExact(obj) && PyBytes_Size(obj) >= PACED && deadline) {
+        Py_BEGIN_ALLOW_THREADS
+        queue_pace(process_arena, self->q, PACE_BYTES, &self->stalled);
+        Py_END_ALLOW_THREADS
+    }
     if (outgoing_make(&out, obj) < 0) return refused(self, obj);
     self->used = true;
     uint32_t done;
@@ -504,6 +512,7 @@ static int queue_init(QueueObject *self, PyObject *args, PyObject *kwargs)
     if (shared_attach(&self->shared, off) < 0) return -1;
     self->strict = strict;
     self->peers = peers;
+    self->stalled = UINT64_MAX;
     return queue_opened((PyObject *)self);
 }
 
@@ -523,6 +532,7 @@ static PyObject *queue_py_attach(QueueObject *self, PyObject *args)
     if (shared_attach(&self->shared, off) < 0) return NULL;
     self->strict = strict;
     self->peers = peers;
+    self->stalled = UINT64_MAX;
     queue_opened((PyObject *)self);
     Py_RETURN_NONE;
 }

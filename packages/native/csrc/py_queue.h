@@ -10,6 +10,7 @@ typedef struct {
     SharedObject shared;
     struct queue *q;
     struct bell *items, *room;               /* made when somebody asks for a descriptor */
+    uint64_t stalled;                        /* queue_pace()'s memory */
     bool closed;                             /* close() was called on this handle */
     bool used;                               /* something was put through it */
     bool strict;                             /* closed means closed, also for empty(): a SimpleQueue */

@@ -129,6 +129,9 @@ void taken_release_refs(struct arena *a, const char *record);            /* ref_
 int queue_stat(struct arena *a, struct queue *q, struct queue_stat *s);  /* exact; AR_TIMEOUT if a stopped process holds the lock */
 int queue_task_done(struct arena *a, struct queue *q);                   /* AR_OVERFLOW: more often than messages were put */
 int queue_join(struct arena *a, struct queue *q, uint64_t deadline);     /* AR_OK, AR_TIMEOUT, AR_INTR */
+/* Holds a producer of large messages back, by milliseconds at most, while a consumer is at work on more than `limit` bytes:
+ * memory that was just read is ten times faster to write again than new memory.  *stalled: private to the handle, start with UINT64_MAX. */
+void queue_pace(struct arena *a, struct queue *q, uint64_t limit, uint64_t *stalled);
 int queue_shutdown(struct arena *a, struct queue *q, bool immediate);
 void queue_register(void);                                               /* tells refs.h how to release KIND_QUEUE */
 

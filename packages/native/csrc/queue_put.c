@@ -178,3 +178,30 @@ int queue_put(struct arena *a, struct queue *q, const struct message *m, uint32_
         if (!queue_nap(a, &q->not_full, &q->not_full_sleepers, deadline, &slice, &rc)) return rc;
     }
 }
+
+#define PACE_PATIENCE_NS 3000000ull
+
+void queue_pace(struct arena *a, struct queue *q, uint64_t limit, uint64_t *stalled)
+{
+    struct queue_stat s;
+    uint64_t until = 0, seen = 0;
+    for (;;) {
+        if (queue_stat(a, q, &s) != AR_OK || s.bytes <= limit || s.put - s.taken < 2) return;
+        if (s.taken == *stalled) return;     /* nobody has read since we waited in vain */
+        uint64_t now = clock_ns();
+        if (until == 0 || s.taken != seen) {
+            until = now + PACE_PATIENCE_NS;
+            seen = s.taken;
+        } else if (now >= until) {
+            *stalled = s.taken;
+            return;
+        }
+        SH_ADD(&q->not_full_sleepers, 1);
+        SH_SET(&q->not_full, 1);
+        SH_FENCE();
+        int rc = AR_OK;
+        if (queue_stat(a, q, &s) == AR_OK && s.taken == seen) rc = futex_wait_slice(&q->not_full, 1, until, PACE_PATIENCE_NS);
+        queue_one_less(&q->not_full_sleepers);
+        if (rc == AR_INTR) return;
+    }
+}
