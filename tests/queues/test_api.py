@@ -33,9 +33,12 @@ def test_names_and_aliases() -> None:
 
 
 ITEMS = [
-    0, 1, -1, 2**62, -(2**63), 2**63 - 1, 2**63, -(2**63) - 1, 2**200, True, False, None, 0.0, -0.0, 1.5, float("inf"),
-    "", "a", "ä€𝄞", "\udc80", "x" * 70000, b"", b"a", b"\x80pickle?", b"\x01", bytes(range(256)) * 300, b"z" * 3_000_000,
-    (), [], {}, {"a": [1, (2, "3")]}, {1, 2}, 1j, range(5), Empty, bytearray(b"q" * 200_000), memoryview,
+    0, 1, -1, 2**62, -(2**63), 2**63 - 1, 2**63, -(2**63) - 1, 2**200,
+    True, False, None, 0.0, -0.0, 1.5, float("inf"),
+    "", "a", "ä€𝄞", "\udc80", "x" * 70000, b"", b"a", b"\x80pickle?", b"\x01",
+    bytes(range(256)) * 300, b"z" * 3_000_000,
+    (), [], {}, {"a": [1, (2, "3")]}, {1, 2}, 1j, range(5), Empty, memoryview,
+    bytearray(b"q" * 200_000),
 ]  # fmt: skip
 
 
