@@ -147,7 +147,7 @@ with Client(eval(sys.argv[1]), authkey=b"key") as c:
     c.send(mp.BufferTooShort(b"theirs"))
     c.send([ProcessError, mp.TimeoutError("t")])
 """
-    from procession_core import BufferTooShort, ProcessError, TimeoutError
+    from procession_core import BufferTooShort, ProcessError, TimeoutError  # noqa: A004
 
     with Listener(authkey=b"key") as listener, Real(python, code, repr(listener.address)) as real:
         with listener.accept() as connection:

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from procession_connection import Client, Listener, address_type, arbitrary_address, families
-from procession_core import AuthenticationError, TimeoutError, runtime
+from procession_core import AuthenticationError, TimeoutError, runtime  # noqa: A004
 
 FAMILIES = [*families, "AF_INET6"] if socket.has_ipv6 else list(families)
 

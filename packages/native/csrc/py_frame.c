@@ -2,6 +2,7 @@
 #define _GNU_SOURCE                              /* ppoll */
 #include "py_arena.h"
 #include "frame.h"
+#include "py_bag.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -309,5 +310,5 @@ static PyMethodDef methods[] = {
 
 int procession_add_frame(PyObject *module)
 {
-    return PyModule_AddFunctions(module, methods);
+    return procession_add_bag(module) < 0 ? -1 : PyModule_AddFunctions(module, methods);
 }

@@ -10,6 +10,7 @@ from . import _framing
 from ._async import receive_frame, send_frame
 from ._kinds import MARKED, PLAIN, TREE, UNIX, WIRE
 from ._names import OURS, THEIRS, wire_reducer
+from ._parcels import pack_message
 from ._transfer import CarryingTransfer, CarryingWireTransfer, FrameTransfer, WireTransfer, arriving
 
 TYPE_CHECKING = False
@@ -53,6 +54,7 @@ class Connection:
         self._kind = -1
         self._link = PLAIN
         self._unpickler: Callable[..., Any] | None = None
+        self._bag: Any = None
 
     def __del__(self) -> None:
         if self._handle is not None:
@@ -86,6 +88,7 @@ class Connection:
         handle = self._handle
         if handle is not None:
             self._handle = None
+            self._bag = None
             self._close(handle)
 
     def _close(self, handle: int) -> None:
@@ -125,13 +128,14 @@ class Connection:
         kind = self._kind
         if kind < 0:
             kind = self._kind_now()
-        data, transfer = self._pickle(obj, kind)
-        if transfer.fds:
-            _framing.send_fds(handle, kind, data, transfer.fds)
+        bag = self._bag
+        data, fds = self._pickle(obj, kind) if bag is None else pack_message(obj, bag, kind)
+        if fds:
+            _framing.send_fds(handle, kind, data, fds)
         else:
             self._send(handle, kind, data)
 
-    def _pickle(self, obj: object, kind: int) -> tuple[bytes, FrameTransfer]:
+    def _pickle(self, obj: object, kind: int) -> tuple[bytes, list[int] | None]:
         transfer = (_CARRYING_TRANSFERS if kind >= UNIX else _TRANSFERS)[self._link]()
         scopes = transfer_scopes()
         scopes.append(transfer)
@@ -142,7 +146,7 @@ class Connection:
                 data = wire_reducer.dumps(obj)
         finally:
             scopes.pop()
-        return data, transfer
+        return data, transfer.fds
 
     def recv(self) -> Any:
         """Return the next object. Blocks until there is one.
@@ -228,7 +232,8 @@ class Connection:
         length.
 
         Blocks until there is one. Raises BufferTooShort, whose ``args[0]`` is the message, if it does not
-        fit; ValueError for an offset outside of *buf*; TypeError for a *buf* that cannot be written; otherwise as ``recv()``.
+        fit; ValueError for an offset outside of *buf*; TypeError for a *buf* that cannot be written; otherwise
+        as ``recv()``.
         """
         handle = self._handle
         if handle is None or not self._readable:
@@ -285,8 +290,10 @@ class Connection:
         """
         if self._handle is None or not self._writable:
             self._refuse()
-        data, transfer = self._pickle(obj, self._kind_now())
-        await send_frame(self, data, transfer.fds)
+        kind = self._kind_now()
+        bag = self._bag
+        data, fds = self._pickle(obj, kind) if bag is None else pack_message(obj, bag, kind)
+        await send_frame(self, data, fds or [])
 
     # ---- what TLS does differently -----------------------------------------------------------------------
 
@@ -332,12 +339,14 @@ def make(
     readable: bool = True,
     writable: bool = True,
     unpickler: Callable[..., Any] | None = None,
+    bag: Any = None,
 ) -> Connection:
     """Return a connection on *handle*, of which everything is known."""
     connection = Connection(handle, readable, writable)
     connection._kind = kind
     connection._link = link
     connection._unpickler = unpickler
+    connection._bag = bag
     return connection
 
 

@@ -120,7 +120,7 @@ def _dump_mapped(reducer: WireReducer, obj: object, protocol: int | None) -> byt
     import pickle
     from types import FunctionType
 
-    base: Any = pickle._Pickler  # type: ignore[attr-defined]
+    base: Any = pickle._Pickler
 
     class MappedPickler(base):  # type: ignore[misc]
         dispatch = dict(base.dispatch)

@@ -8,6 +8,7 @@ from ._connection import Connection, make
 from ._kinds import MARKED, PLAIN, TREE, WIRE
 from ._listener import Listener
 from ._names import wire_reducer
+from ._parcels import open_bag
 from ._sharer import token_for
 
 TYPE_CHECKING = False
@@ -29,8 +30,13 @@ def reduce_connection(connection: Connection) -> tuple[Any, ...]:
         if connection._unpickler is not None:
             raise TypeError("a connection with a restricted unpickler cannot leave the process tree")
         return rebuild_connection, (token_for(fd), readable, writable)
+    bag = None
+    transfer = current_transfer()
+    if connection._bag is not None and transfer is not None:
+        transfer.hold(connection._bag)
+        bag = connection._bag.handle()
     link, unpickler = connection._link, connection._unpickler
-    return rebuild_own, (token_for(fd), readable, writable, connection._kind, link, unpickler)
+    return rebuild_own, (token_for(fd), readable, writable, connection._kind, link, unpickler, bag)
 
 
 def rebuild_connection(token: Any, readable: bool = True, writable: bool = True) -> Connection:
@@ -39,12 +45,13 @@ def rebuild_connection(token: Any, readable: bool = True, writable: bool = True)
 
 
 def rebuild_own(
-    token: Any, readable: bool, writable: bool, kind: int, link: int, unpickler: Any
+    token: Any, readable: bool, writable: bool, kind: int, link: int, unpickler: Any, bag: Any
 ) -> Connection:
     """Make a connection of a token that came from this process tree."""
     if link not in (PLAIN, TREE, WIRE, MARKED):
         raise ValueError(f"unknown link {link!r} in a pickled connection")
-    return make(token.detach(), kind, link, readable, writable, unpickler)
+    record = None if bag is None else open_bag(bag)
+    return make(token.detach(), kind, link, readable, writable, unpickler, record)
 
 
 def reduce_listener(listener: Listener) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import os
 
 from ._connection import Connection, make
 from ._kinds import PACKET, PIPE, TREE, UNIX
+from ._parcels import new_bag
 from ._variant import core
 
 
@@ -16,13 +17,16 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
 
     Raises OSError when no descriptors are left.
     """
+    bag = new_bag()
     if not duplex:
         reader, writer = os.pipe()
-        return make(reader, PIPE, TREE, writable=False), make(writer, PIPE, TREE, readable=False)
-    import socket
+        return make(reader, PIPE, TREE, writable=False, bag=bag), make(
+            writer, PIPE, TREE, readable=False, bag=bag
+        )
+    import _socket as socket
 
     # Packets let the C core take a small message, header and all, with one read that cannot touch the next.
     kind = PACKET if core is not None else UNIX
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if kind == PACKET else socket.SOCK_STREAM)
     first, second = (end.detach() for end in ends)
-    return make(first, kind, TREE), make(second, kind, TREE)
+    return make(first, kind, TREE, bag=bag), make(second, kind, TREE, bag=bag)

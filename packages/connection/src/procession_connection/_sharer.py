@@ -25,6 +25,7 @@ from ._client import Client
 from ._descriptors import recv_handle, send_handle
 from ._listener import Listener
 from ._names import wire_reducer
+from ._parcels import send_beside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +140,13 @@ class _Sharer:
 
 _sharer = _Sharer()
 reset_after_fork(_sharer.after_fork)
-set_fd_sharer(DupFd)
+
+
+def _share(fd: int) -> Any:
+    return send_beside(fd) or DupFd(fd)
+
+
+set_fd_sharer(_share)
 wire_reducer.map(DupFd, "multiprocessing.resource_sharer", "DupFd")
 
 

@@ -9,7 +9,6 @@ from procession_core import PeerDiedError, default_send_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
 
@@ -22,12 +21,10 @@ class FrameTransfer:
 
     spawning = False
     wire = False
-    fds: Sequence[int] = ()
-    shared: Sequence[Any] = ()
+    fds: list[int] | None = None
 
     def hold(self, shared: object) -> None:
-        """Remember *shared* until the frame is written; the record of the pipe takes the reference then."""
-        self.shared = [*self.shared, shared]
+        """Hold nothing: this connection has no record in the arena. The sender has to keep *shared*."""
 
     def send_fd(self, fd: int) -> object:
         """Return a token for *fd*."""
@@ -35,7 +32,7 @@ class FrameTransfer:
 
     def clear(self) -> None:
         """Forget everything, to pickle once more."""
-        self.fds = self.shared = ()
+        self.fds = None
 
 
 class CarryingTransfer(FrameTransfer):
@@ -43,7 +40,9 @@ class CarryingTransfer(FrameTransfer):
 
     def send_fd(self, fd: int) -> object:
         """Return a token for *fd*."""
-        self.fds = [*self.fds, fd]
+        if self.fds is None:
+            self.fds = []
+        self.fds.append(fd)
         return FrameDescriptor(len(self.fds) - 1)
 
 

@@ -30,7 +30,8 @@ class XmlConnection:
         """Send *obj*. Blocks while the buffers are full. Raises TypeError for what XML-RPC has no form for."""
         import xmlrpc.client
 
-        text = xmlrpc.client.dumps((obj,), allow_none=True)
+        values: Any = (obj,)
+        text = xmlrpc.client.dumps(values, allow_none=True)
         self._connection.send_bytes(text.encode("utf-8"))
 
     def recv(self) -> Any:
