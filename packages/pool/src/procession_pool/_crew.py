@@ -112,6 +112,7 @@ class Crew:
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
         self.exit_values: list[Any] = []
+        self.init_values: dict[int, Any] = {}
         self.departed: list[Any] = []
 
     def loads(self, tag: int, data: bytes) -> Any:

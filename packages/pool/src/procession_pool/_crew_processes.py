@@ -176,7 +176,7 @@ class ProcessCrew(Crew):
                 value = error
         if kind == READY:
             worker.ready = True
-            worker.init_value = value
+            self.init_values[worker.number] = value
             self._stillborn = 0
         elif kind == EXIT_VALUE:
             self.exit_values.append(value)

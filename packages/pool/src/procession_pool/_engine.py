@@ -118,6 +118,7 @@ class Engine:
         self.workers: list[Worker] = []
         self.channels: list[Any] = []
         self.state = RUN
+        self.forgotten = False  # the pool was collected: terminate
         self.broken: BaseException | None = None
         self.deaths = DeathRecords()
         self.callbacks: deque[tuple[Callable[[Any], object], Any]] = deque()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from threading import Thread, current_thread
 
-from procession_core import Finalize, runtime
+from procession_core import Finalize, is_exiting
 
 from ._crew_processes import ProcessCrew
 from ._engine import CLOSE, RUN, TERMINATE, Engine
@@ -33,6 +34,9 @@ _LARGEST_CHUNK = 2048
 """With chunksize=None no chunk is larger: the documentation lets the pool choose, and small ones balance better."""
 
 _EXIT_PRIORITY = 15
+
+_END_MOST = 10.0
+"""Seconds that terminate() waits at most."""
 
 
 def default_size() -> int:
@@ -112,13 +116,11 @@ class Pool:
             engine.crew.kill_all(engine)
             engine.crew.dispose()
             raise
-        from threading import Thread
-
         self._thread = Thread(
             target=supervise, args=(engine,), name=f"{type(self).__name__}Thread", daemon=True
         )
         self._thread.start()
-        self._terminate = Finalize(self, end_engine, args=(engine, self._thread), exitpriority=_EXIT_PRIORITY)
+        self._terminate = Finalize(self, forget_engine, args=(engine, self._thread), exitpriority=_EXIT_PRIORITY)
         self._pool_ready = True
 
     def _make_crew(self, processes: int) -> Crew:
@@ -401,7 +403,8 @@ class Pool:
 
     def terminate(self) -> None:
         """End the workers now; what is not complete fails. Returns when they have ended, within seconds."""
-        self._terminate()
+        self._terminate.cancel()
+        end_engine(self._engine, self._thread)
 
     def join(self) -> None:
         """Wait until the workers have ended. Raises ValueError unless ``close()`` or ``terminate()`` came first."""
@@ -430,6 +433,15 @@ class Pool:
         )
 
     # ---- looking at it, changing it
+
+    def init_values(self) -> list[Any]:
+        """Return what the initializer returned in each worker that is there, None where it has not yet."""
+        self._engine.pump()
+        return list(self._engine.crew.init_values.values())
+
+    def exit_values(self) -> list[Any]:
+        """Return what ``on_exit`` returned in the workers that have ended in order (an exception where it raised)."""
+        return list(self._engine.crew.exit_values)
 
     @property
     def _state(self) -> str:
@@ -467,14 +479,21 @@ def _check_size(processes: int) -> None:
 
 
 def end_engine(engine: Engine, thread: Any) -> None:
-    """Terminate; also called when the pool is collected, and at exit."""
-    from threading import current_thread
-
+    """Terminate and wait until the pool's thread has ended, which ends the workers within seconds."""
     engine.terminate()
     engine.crew.signal_all(engine)
-    # A collected pool may be collected in the pool's own thread, or while the engine's lock is held.
-    if thread is not current_thread() and not engine.mine():
-        thread.join(10.0)
+    if thread is not current_thread():
+        thread.join(_END_MOST)
+
+
+def forget_engine(engine: Engine, thread: Any) -> None:
+    """The pool was collected, maybe while this thread holds the engine's lock or any other: only give signals."""
+    if is_exiting():
+        end_engine(engine, thread)
+        return
+    engine.forgotten = True
+    engine.crew.signal_all(engine)
+    engine.crew.wake()
 
 
 class _DefaultContext:
@@ -492,4 +511,4 @@ def default_context() -> Any:
     return _DefaultContext
 
 
-__all__ = ("CLOSE", "INIT", "RUN", "TERMINATE", "ExceptionWithTraceback", "Pool", "default_size", "runtime")
+__all__ = ("CLOSE", "INIT", "RUN", "TERMINATE", "ExceptionWithTraceback", "Pool", "default_size")

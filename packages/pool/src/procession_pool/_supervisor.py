@@ -16,6 +16,8 @@ def supervise(engine: Engine) -> None:
     crew = engine.crew
     timeout: float | None = 0.0
     while True:
+        if engine.forgotten:
+            engine.terminate()
         gone = crew.wait(engine, timeout)
         engine.enter()
         try:
