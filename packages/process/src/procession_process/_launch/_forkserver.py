@@ -37,7 +37,9 @@ class Popen(BasePopen):
     def wait(self, timeout: float | None = None) -> int | None:
         if self.returncode is not None:
             return self.returncode
-        if not self._connection.wait_for(self.pid, self.sentinel, timeout):
+        if not self._connection.wait_for(
+            self.pid, self.sentinel, timeout, lambda: self.returncode is not None
+        ):
             return None
         self._collect()
         return self.returncode

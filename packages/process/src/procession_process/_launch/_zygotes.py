@@ -27,6 +27,7 @@ from ._spawn import spawn_interpreter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Slot = tuple[int, int] | None
@@ -91,14 +92,16 @@ class Connection:
                 else:
                     self.fail()
 
-    def wait_for(self, pid: int, sentinel: int, timeout: float | None) -> bool:
+    def wait_for(
+        self, pid: int, sentinel: int, timeout: float | None, collected: Callable[[], bool] | None = None
+    ) -> bool:
         """Block until the status of *pid* is there, or can never come because the zygote and the child are
-        gone.
+        gone. *collected* says whether another thread has taken the status meanwhile.
         """
         deadline = deadline_after(timeout)
         while True:
             self.drain()
-            if pid in self.statuses:
+            if pid in self.statuses or (collected is not None and collected()):
                 return True
             if self.broken:
                 return bool(wait_readable((sentinel,), remaining(deadline)))
