@@ -108,7 +108,10 @@ def deliver(authkey: bytes, marked: bool = False) -> Handshake:
     try:
         verify_challenge(authkey, message, response)
     except AuthenticationError:
-        yield FAILURE
+        try:
+            yield FAILURE
+        except OSError:  # whoever it was has not waited for the verdict
+            pass
         raise
     yield WELCOME
     return False
@@ -149,7 +152,11 @@ def drive(connection: Any, handshake: Handshake) -> bool:
             if isinstance(step, int):
                 step = handshake.send(connection.recv_bytes(MESSAGE_LIMIT))
             else:
-                connection.send_bytes(step)
+                try:
+                    connection.send_bytes(step)
+                except OSError as error:
+                    handshake.throw(error)
+                    raise
                 step = next(handshake)
     except StopIteration as stop:
         return bool(stop.value)

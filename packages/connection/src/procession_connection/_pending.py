@@ -102,7 +102,7 @@ class Pending:
         except (EOFError, OSError) as error:
             wish = wanted(error)
             if wish:
-                self.writes = wish == "write"
+                self.writes = wish == "write" or (self.tls is None and bool(self._outgoing))
                 return False
             if self._strict:
                 self.close()
@@ -141,8 +141,13 @@ class Pending:
                 self._put(next(handshake))
             while True:
                 if self._outgoing:
-                    while self._outgoing:
-                        self._outgoing = self._outgoing[sock.send(self._outgoing, *flags) :]
+                    try:
+                        while self._outgoing:
+                            self._outgoing = self._outgoing[sock.send(self._outgoing, *flags) :]
+                    except OSError as error:
+                        if wanted(error) is None:
+                            handshake.throw(error)
+                        raise
                     if self._reading and not self._blocking and self.tls is None:
                         self.writes = False
                         return False  # the other side has to think first
