@@ -100,6 +100,7 @@ static int acquire_slowly(SyncObject *self, uint64_t deadline)
 int sync_lock_acquire_until(SyncObject *self, uint64_t deadline)
 {
     struct arena *a = process_arena;
+    if (sync_lock_fast(a, self->at.lock)) return 1;
     if (self->shared.kind == KIND_RLOCK) {
         int r = sync_rlock_again(a, self->at.lock);
         if (r == AR_OK) return 1;
@@ -108,7 +109,6 @@ int sync_lock_acquire_until(SyncObject *self, uint64_t deadline)
             return -1;
         }
     }
-    if (sync_lock_fast(a, self->at.lock)) return 1;
     return acquire_slowly(self, deadline);
 }
 
@@ -148,8 +148,11 @@ int sync_lock_give_back(SyncObject *self)
 
 PyObject *sync_acquire_method(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-    uint64_t deadline;
-    if (sync_acquire_arguments(args, n, names, &deadline) < 0) return NULL;
+    uint64_t deadline = WAIT_FOREVER;
+    if (n == 0 && !names) {
+        if (sync_lock_fast(process_arena, ((SyncObject *)self)->at.lock)) Py_RETURN_TRUE;
+    } else if (sync_acquire_arguments(args, n, names, &deadline) < 0)
+        return NULL;
     int r = sync_lock_acquire_until((SyncObject *)self, deadline);
     return r < 0 ? NULL : PyBool_FromLong(r);
 }

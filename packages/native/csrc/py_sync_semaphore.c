@@ -29,8 +29,11 @@ static int leave(SyncObject *self)
 
 static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-    uint64_t deadline;
-    if (sync_acquire_arguments(args, n, names, &deadline) < 0) return NULL;
+    uint64_t deadline = WAIT_FOREVER;
+    if (n == 0 && !names) {
+        if (sync_semaphore_fast(((SyncObject *)self)->at.semaphore)) Py_RETURN_TRUE;
+    } else if (sync_acquire_arguments(args, n, names, &deadline) < 0)
+        return NULL;
     int r = acquire_until((SyncObject *)self, deadline);
     return r < 0 ? NULL : PyBool_FromLong(r);
 }
