@@ -249,7 +249,7 @@ TREE = """
         pp.set_start_method(sys.argv[1])
         top = pp.Process(target=middle)
         top.start()
-        print("ready", flush=True)
+        os.write(1, b"ready\\n")
         sys.stdin.readline()
         top.terminate_tree(timeout=0.2)
         print("exit code", top.exitcode, flush=True)
