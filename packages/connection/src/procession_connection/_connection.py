@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 from procession_core import BufferTooShort, check_timeout, default_reducer, transfer_scopes
+from procession_shm import oob_threshold
 
 from . import _framing
 from ._async import receive_frame, send_frame
+from ._buffers import MAGIC, head, in_band, parse
 from ._kinds import MARKED, PLAIN, TREE, UNIX, WIRE
 from ._names import OURS, THEIRS, wire_reducer
 from ._parcels import pack_message
@@ -129,21 +131,35 @@ class Connection:
         if kind < 0:
             kind = self._kind_now()
         bag = self._bag
-        data, fds = self._pickle(obj, kind) if bag is None else pack_message(obj, bag, kind)
+        following: list[Any] = []
+        if bag is None:
+            data, fds = self._pickle(obj, kind, following if self._link == MARKED else None)
+        else:
+            data, fds = pack_message(obj, bag, kind)
         if fds:
             _framing.send_fds(handle, kind, data, fds)
         else:
             self._send(handle, kind, data)
+        for view in following:
+            self._send(handle, kind, view)
 
-    def _pickle(self, obj: object, kind: int) -> tuple[bytes, list[int] | None]:
+    def _pickle(
+        self, obj: object, kind: int, following: list[Any] | None = None
+    ) -> tuple[bytes, list[int] | None]:
         transfer = (_CARRYING_TRANSFERS if kind >= UNIX else _TRANSFERS)[self._link]()
         scopes = transfer_scopes()
         scopes.append(transfer)
         try:
-            data = default_reducer.dumps(obj)
+            buffers: list[Any] = []
+            threshold = 0 if following is None else oob_threshold()
+            data = default_reducer.dumps_oob(obj, threshold, buffers) if threshold else default_reducer.dumps(obj)
             if transfer.wire and OURS in data:
                 transfer.clear()
+                buffers.clear()
                 data = wire_reducer.dumps(obj)
+            if buffers and following is not None:
+                data, views = head(data, buffers)
+                following += views
         finally:
             scopes.pop()
         return data, transfer.fds
@@ -165,18 +181,34 @@ class Connection:
             data: Any = _framing.recv_fds(handle, kind)
             if type(data) is tuple:
                 with arriving(data[1]):
-                    return self._loads(data[0])
+                    return self._loads(*self._rest(handle, kind, data[0]))
         else:
             data = self._recv(handle, kind, -1)
+        if link == MARKED and data[:1] == MAGIC[:1] and data.startswith(MAGIC):
+            return self._loads(*self._rest(handle, kind, data))
         if link <= TREE or (self._unpickler is None and THEIRS not in data):
             return _pickle.loads(data)
         return self._loads(data)
 
-    def _loads(self, data: Any) -> Any:
+    def _rest(self, handle: int, kind: int, data: bytes) -> tuple[bytes, list[memoryview] | None]:
+        """Return the pickle of a message and its buffers, received into memory of their own."""
+        if self._link != MARKED or not data.startswith(MAGIC):
+            return data, None
+        data, entries = parse(data)
+        buffers = []
+        for size, readonly in entries:
+            view = memoryview(bytearray(size))
+            if self._recv_into(handle, kind, view) != size:
+                raise OSError("bad message: a buffer has another size than was announced")
+            buffers.append(view.toreadonly() if readonly else view)
+        return data, buffers
+
+    def _loads(self, data: Any, buffers: Any = None) -> Any:
+        options = {} if buffers is None else {"buffers": buffers}
         if self._unpickler is not None:
-            return self._unpickler(data)
+            return self._unpickler(data, **options)
         if self._link >= WIRE:
-            return wire_reducer.loads(data)
+            return wire_reducer.loads(data, **options)
         return _pickle.loads(data)
 
     # ---- bytes -------------------------------------------------------------------------------------------
@@ -218,6 +250,11 @@ class Connection:
         if data is None:
             self._spoil()
             raise OSError("bad message length")
+        if self._link == MARKED and data.startswith(MAGIC):
+            data, buffers = self._rest(handle, kind, data)
+            data = in_band(data, buffers or ())
+            if 0 <= maxlength < len(data):
+                raise OSError("bad message length")
         return data
 
     def _spoil(self) -> None:
@@ -249,7 +286,14 @@ class Connection:
             if offset > len(flat):
                 raise ValueError("offset too large")
             with flat[offset:] as room:
-                got = self._recv_into(handle, kind, room)
+                if self._link != MARKED:
+                    got = self._recv_into(handle, kind, room)
+                else:  # the message may be longer than its first frame
+                    whole = self.recv_bytes()
+                    fits = len(whole) <= len(room)
+                    if fits:
+                        room[: len(whole)] = whole
+                    got = len(whole) if fits else whole
         if type(got) is not int:
             raise BufferTooShort(got)
         return got
@@ -277,10 +321,17 @@ class Connection:
         if self._handle is None or not self._readable:
             self._refuse()
         data, fds = await receive_frame(self)
+        buffers: list[Any] | None = None
+        if self._link == MARKED and data.startswith(MAGIC):
+            data, entries = parse(data)
+            buffers = []
+            for _, readonly in entries:
+                buffer = (await receive_frame(self))[0]
+                buffers.append(buffer if readonly else bytearray(buffer))
         if fds is None:
-            return self._loads(data)
+            return self._loads(data, buffers)
         with arriving(fds):
-            return self._loads(data)
+            return self._loads(data, buffers)
 
     async def async_send(self, obj: object) -> None:
         """Send *obj* as ``send()`` does, without blocking the running asyncio loop.
