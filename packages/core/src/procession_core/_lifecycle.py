@@ -248,6 +248,10 @@ def exit_function() -> None:
         _children_ender()
     debug('running the remaining "atexit" finalizers')
     run_finalizers()
+    _run_last()
+
+
+def _run_last() -> None:
     for callback in _last:
         try:
             callback()
@@ -259,8 +263,14 @@ def end_child() -> None:
     """At the end of a child that this library started: what ``exit_function()`` does, if there is anything to
     do.
     """
+    global _exiting_pid, _done_pid
     if finalizer_registry or has_logger():
         exit_function()
+    elif _last:
+        pid = os.getpid()
+        if _done_pid != pid:
+            _done_pid = _exiting_pid = pid
+            _run_last()
 
 
 def forget_inherited() -> None:
