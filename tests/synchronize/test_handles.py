@@ -210,6 +210,21 @@ def test_nothing_is_left_of_dropped_objects() -> None:
     assert core().check() is None
 
 
+@pytest.mark.native_only
+def test_cycles_are_collected() -> None:
+    gc.collect()
+    before = core().memory()["used"]
+    for _ in range(10):
+        cond = Condition(Subclass())
+        cond._lock.cond = cond
+        cond.me = cond
+        barrier = Barrier(1)
+        barrier.me = barrier
+    del cond, barrier
+    gc.collect()
+    assert core().memory()["used"] == before
+
+
 def use(objects: Any) -> None:
     for each in objects:
         if hasattr(each, "acquire"):

@@ -51,8 +51,18 @@ static int opened(PyObject *object)
     return self->lock ? 0 : -1;
 }
 
+/* No tp_clear: a cycle through a condition passes through an instance's dictionary, which is cleared instead, and so
+ * a condition has its lock as long as it lives. */
+static int condition_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(((SyncObject *)object)->lock);
+    Py_VISIT(Py_TYPE(object));
+    return 0;
+}
+
 static void condition_dealloc(PyObject *object)
 {
+    PyObject_GC_UnTrack(object);
     Py_CLEAR(((SyncObject *)object)->lock);
     shared_dealloc(object);
 }
@@ -183,12 +193,12 @@ static PyGetSetDef getset[] = {
     { NULL, NULL, NULL, NULL, NULL }
 };
 static PyType_Slot slots[] = {
-    { Py_tp_new, condition_new }, { Py_tp_dealloc, condition_dealloc }, { Py_tp_methods, methods }, { Py_tp_getset, getset },
+    { Py_tp_new, condition_new }, { Py_tp_dealloc, condition_dealloc }, { Py_tp_traverse, condition_traverse }, { Py_tp_methods, methods }, { Py_tp_getset, getset },
     { Py_tp_doc, "Condition(lock, *, ctx=None)\n--\n\nA condition variable in the arena." },
     { 0, NULL }
 };
 static PyType_Spec spec = { "procession_native._core.Condition", sizeof(SyncObject), 0,
-                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots };
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots };
 
 int sync_setup_conditions(PyObject *module, PyObject *base)
 {
