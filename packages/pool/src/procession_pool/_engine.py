@@ -46,6 +46,8 @@ PREFETCH_BELOW = 0.005
 LAZY_WAIT = 0.0005
 """A waiting caller lets results gather for so long before it asks to be woken for each one."""
 DRAIN_MOST = 20000
+QUICK = 0.00005
+GATHER = 64
 
 
 class Batch:
@@ -138,7 +140,7 @@ class Engine:
         self._deadlines: list[tuple[float, int, Batch]] = []
         self._delayed: list[tuple[float, int, Leftover]] = []
         self._attempts: dict[tuple[int, int], int] = {}
-        self._saturated = False
+        self._soon = False  # the pool's thread will send what has gathered
         self._feeders: dict[IMapIterator, Any] = {}
         self._inputs: list[IMapIterator] = []
 
@@ -196,21 +198,19 @@ class Engine:
         if self._owner and self.mine():
             self._again = True
             return
-        # While the workers are busy, calls gather here and go to them in batches.
-        if len(queue) > 1 and len(queue) & 31 and self._saturated and self.state == RUN:
-            if len(queue) == 2:
-                self._tidy_up()
-            return
+        # Calls of a function known to be quick gather here and go out in batches: to wake a worker costs more
+        # than they do.  Who waits, the pool's thread, or every so-and-so-many-th call sends them.
+        function = job._function
+        if function is not None and function.average is not None and function.average < QUICK:
+            waiting = len(queue)
+            if waiting % GATHER and self.state == RUN and job._policy is None:
+                if not self._soon:
+                    self._soon = True
+                    self.crew.wake()
+                return
         self.enter()
         try:
             self._pump()
-        finally:
-            self.leave()
-
-    def _tidy_up(self) -> None:
-        self.enter()
-        try:
-            self._tidy()
         finally:
             self.leave()
 
@@ -220,7 +220,8 @@ class Engine:
             hub = self.hub
             try:
                 hub.lead(True)
-                self.submit_call(job)
+                self.jobs[job._job] = job
+                self._queue.append(job)
                 self._lead_until(job, None, None)
             finally:
                 hub.lead(False)
@@ -334,9 +335,18 @@ class Engine:
             if count == 1:
                 jobs[first]._deliver(0, values)
             else:
-                for job in jobs[first : first + count]:
-                    job._deliver(0, values)
-                    del values[0]
+                over = self.jobs
+                for job, value in zip(jobs[first : first + count], values, strict=True):
+                    if job._sealed:
+                        continue
+                    if self._followers or not job._plain():
+                        job._deliver(0, [value])
+                        continue
+                    # AsyncResult._finish(), spelt out for the many calls of a batch
+                    job._value = value
+                    job._success = job._sealed = job._over = True
+                    job._pool = job._function = job._arg = None
+                    over.pop(job._job, None)
         if batch.received >= batch.count:
             self._batch_over(worker, batch)
 
@@ -380,9 +390,6 @@ class Engine:
                         break
                     if worker.room() and self._give(worker):
                         progress = True
-            self._saturated = bool(queue)
-        else:
-            self._saturated = False
         if not queue and self._in_flight > 1:
             self._rebalance()
         self._tidy()

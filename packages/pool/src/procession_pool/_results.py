@@ -223,6 +223,10 @@ class AsyncResult(Job):
         if not self._sealed:
             self._finish(False, error)
 
+    def _plain(self) -> bool:
+        """Whether nobody is to be told when it is over."""
+        return self._callback is None and self._error_callback is None and self._hooks is None
+
     def _describe(self, index: int) -> str:
         name = self._function.name if self._function is not None else "?"
         return f"{name}{_short_arguments(self._kind, self._arg)}"

@@ -19,6 +19,7 @@ def supervise(engine: Engine) -> None:
         if engine.forgotten:
             engine.terminate()
         gone = crew.wait(engine, timeout)
+        engine._soon = False
         engine.enter()
         try:
             if engine.state == TERMINATE:
