@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import procession_process
 import pytest
+
+import procession_process
 from procession_pool import Pool, ThreadPool
 
 CONTEXTS = {

@@ -72,7 +72,14 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-ACTS = {"crash": crash, "segfault": segfault, "exit": hard_exit, "sysexit": soft_exit, "raise": wrong, "interrupt": interrupt}
+ACTS = {
+    "crash": crash,
+    "segfault": segfault,
+    "exit": hard_exit,
+    "sysexit": soft_exit,
+    "raise": wrong,
+    "interrupt": interrupt,
+}
 
 
 def act(name: str) -> None:

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+
 from procession_core import WorkerDiedError
 from procession_pool import Pool
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from procession_core import WorkerDiedError
 from procession_pool import (
     BrokenPoolError,
@@ -44,7 +45,10 @@ def submit(pool: Any, place: str, name: str) -> Any:
 def test_deaths(make_pool: Callable[..., Any], name: str) -> None:
     pool = make_pool(2)
     others = pool.map_async(tasks.slow_square, range(200), 1)
-    struck = {place: submit(pool, place, name) for place in ("unpickle", "task", "returning", "gc", "lock", "thread")}
+    struck = {
+        place: submit(pool, place, name)
+        for place in ("unpickle", "task", "returning", "gc", "lock", "thread")
+    }
     more = pool.imap(tasks.square, range(200))
     for place, result in struck.items():
         with pytest.raises(WorkerDiedError) as caught:
@@ -112,7 +116,8 @@ def test_a_death_costs_one_task_of_a_map(make_pool: Callable[..., Any], tmp_path
 def test_retries_and_quarantine(make_pool: Callable[..., Any], tmp_path: Any) -> None:
     pool = make_pool(2)
     results = [
-        pool.apply_async(tasks.die_if_odd_first_time, (str(tmp_path), x), retries=2, backoff=0.01) for x in range(6)
+        pool.apply_async(tasks.die_if_odd_first_time, (str(tmp_path), x), retries=2, backoff=0.01)
+        for x in range(6)
     ]
     assert [r.get(60) for r in results] == list(range(6))
     with pytest.raises(PoisonTaskError, match="3 attempts") as caught:

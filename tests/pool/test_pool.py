@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 import pytest
+
 from procession_core import TimeoutError
 from procession_pool import CancelledError, Pool, RemoteTraceback, ThreadPool
 
@@ -34,14 +35,18 @@ def test_map(any_pool: Any, chunksize: int | None) -> None:
 def test_starmap(any_pool: Any, chunksize: int | None) -> None:
     pairs = [(x, x + 1) for x in range(50)]
     assert any_pool.starmap(tasks.add, pairs, chunksize) == [a + b for a, b in pairs]
-    assert any_pool.starmap_async(tasks.add, [iter(p) for p in pairs[:0]] or pairs, chunksize).get() == [a + b for a, b in pairs]
+    assert any_pool.starmap_async(tasks.add, [iter(p) for p in pairs[:0]] or pairs, chunksize).get() == [
+        a + b for a, b in pairs
+    ]
 
 
 @pytest.mark.parametrize("chunksize", [1, 7])
 def test_imap(any_pool: Any, chunksize: int) -> None:
     assert list(any_pool.imap(tasks.square, range(1000), chunksize)) == [x * x for x in range(1000)]
     assert list(any_pool.imap(tasks.square, iter(range(100)), chunksize)) == [x * x for x in range(100)]
-    assert sorted(any_pool.imap_unordered(tasks.square, range(1000), chunksize)) == [x * x for x in range(1000)]
+    assert sorted(any_pool.imap_unordered(tasks.square, range(1000), chunksize)) == [
+        x * x for x in range(1000)
+    ]
     assert list(any_pool.imap(tasks.square, [], chunksize)) == []
 
 
@@ -107,11 +112,15 @@ def test_callbacks_come_before_the_result(any_pool: Any) -> None:
     any_pool.map_async(tasks.square, range(3), callback=seen.append).wait(10)
     assert seen == [49, [0, 1, 4]]
     with pytest.raises(ValueError):
-        any_pool.apply_async(tasks.raise_value, (1,), callback=seen.append, error_callback=seen.append).get(10)
+        any_pool.apply_async(tasks.raise_value, (1,), callback=seen.append, error_callback=seen.append).get(
+            10
+        )
     assert isinstance(seen[2], ValueError) and len(seen) == 3
 
 
-def test_a_callback_that_raises_is_reported_and_the_pool_goes_on(any_pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_callback_that_raises_is_reported_and_the_pool_goes_on(
+    any_pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reported: list[Any] = []
     monkeypatch.setattr("sys.unraisablehook", reported.append)
     assert any_pool.apply_async(tasks.square, (2,), callback=lambda _: 1 / 0).get(10) == 4
@@ -158,7 +167,13 @@ def test_closed_pools_take_nothing(any_pool: Any) -> None:
     for method in (any_pool.apply, any_pool.apply_async):
         with pytest.raises(ValueError, match="Pool not running"):
             method(tasks.square, (1,))
-    for method in (any_pool.map, any_pool.imap, any_pool.imap_unordered, any_pool.map_async, any_pool.starmap):
+    for method in (
+        any_pool.map,
+        any_pool.imap,
+        any_pool.imap_unordered,
+        any_pool.map_async,
+        any_pool.starmap,
+    ):
         with pytest.raises(ValueError, match="Pool not running"):
             method(tasks.square, [1])
     any_pool.join()
@@ -228,7 +243,11 @@ def test_an_input_that_raises(any_pool: Any) -> None:
         yield from range(7)
         raise KeyError("input")
 
-    for method, chunksize, expected in [(any_pool.imap, 1, 7), (any_pool.imap, 4, 4), (any_pool.imap_unordered, 1, 7)]:
+    for method, chunksize, expected in [
+        (any_pool.imap, 1, 7),
+        (any_pool.imap, 4, 4),
+        (any_pool.imap_unordered, 1, 7),
+    ]:
         got = []
         with pytest.raises(KeyError):
             for value in method(tasks.same, source(), chunksize):
@@ -329,7 +348,9 @@ def test_results_convert_to_futures_and_are_awaitable(any_pool: Any) -> None:
     async def main() -> Any:
         first = await any_pool.apply_async(tasks.square, (6,))
         rest = [value async for value in any_pool.imap(tasks.square, range(20))]
-        both = await asyncio.gather(any_pool.map_async(tasks.square, [1, 2]), any_pool.apply_async(tasks.square, (4,)))
+        both = await asyncio.gather(
+            any_pool.map_async(tasks.square, [1, 2]), any_pool.apply_async(tasks.square, (4,))
+        )
         with pytest.raises(ValueError):
             await any_pool.apply_async(tasks.raise_value, (1,))
         return first, rest, both

@@ -15,6 +15,7 @@ from ._errors import (
 from ._iterators import IMapIterator, IMapUnorderedIterator
 from ._pool import Pool
 from ._results import ApplyResult, AsyncResult, MapResult
+from ._reusable import get_reusable_pool
 from ._threadpool import ThreadPool
 from ._worker import worker_state
 
@@ -34,5 +35,6 @@ __all__ = (
     "SoftTimeoutError",
     "TaskTimeoutError",
     "ThreadPool",
+    "get_reusable_pool",
     "worker_state",
 )

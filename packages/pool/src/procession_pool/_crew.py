@@ -108,6 +108,7 @@ class Crew:
     hub: Any
     stopping = False
     idle_timeout: float | None = None
+    shrunk = False
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted

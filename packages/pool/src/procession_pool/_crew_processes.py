@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _STILLBORN_MOST = 3
 """So many workers in a row that die before they are ready break the pool."""
 
+_STILLBORN_LATER = 10
+"""So many times more are needed once a worker has been ready: somebody may kill them from outside."""
+
 _TERM_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL when a pool is terminated."""
 
@@ -96,10 +99,13 @@ class ProcessCrew(Crew):
         self.hub = open_hub()
         self._serial = 0
         self._stillborn = 0
+        self._ever_ready = False
         self._last_stillborn = ""
         self._payloads = Payloads(lambda refs: None)
         self.loads = self._payloads.loads  # type: ignore[method-assign]
         self._starting = allocate_lock()
+        self._idle_since: float | None = None
+        self.shrunk = False
         self._doomed: list[tuple[float, ProcessWorker]] = []
 
     def error(self, value: Any) -> BaseException:
@@ -108,6 +114,8 @@ class ProcessCrew(Crew):
     # ---- starting
 
     def start(self, engine: Engine) -> None:
+        self.shrunk = False
+        self._idle_since = None
         while len([w for w in engine.workers if not w.leaving]) < self.wanted:
             worker = self._start_one()
             engine.workers = [*engine.workers, worker]
@@ -131,11 +139,12 @@ class ProcessCrew(Crew):
         return worker
 
     def replace(self, engine: Engine, worker: Worker, expected: bool) -> None:
-        if self.stopping and not engine.jobs:
+        if (self.stopping or self.shrunk) and not engine.jobs:
             return
         if not expected and not worker.ready:
             self._stillborn += 1
-            if self._stillborn >= max(_STILLBORN_MOST, self.wanted):
+            most = max(_STILLBORN_MOST, self.wanted)
+            if self._stillborn >= (most if not self._ever_ready else _STILLBORN_LATER * most):
                 how = worker.evidence().how
                 engine.break_with(
                     BrokenPoolError(
@@ -178,6 +187,7 @@ class ProcessCrew(Crew):
             worker.ready = True
             self.init_values[worker.number] = value
             self._stillborn = 0
+            self._ever_ready = True
         elif kind == EXIT_VALUE:
             self.exit_values.append(value)
         elif kind == INIT_FAILED:
@@ -202,7 +212,8 @@ class ProcessCrew(Crew):
         for worker in engine.workers:
             worker.leaving = True
             worker.channel.message(STOP)
-        self.wake()
+        if not engine.workers:
+            self.wake()
 
     def end(self, worker: Worker, reason: str) -> None:
         worker.end_reason = reason
@@ -215,14 +226,29 @@ class ProcessCrew(Crew):
         process.kill()
 
     def tend(self, engine: Engine) -> None:
-        for worker in engine.workers:
-            if worker.gone:
-                continue
-        surplus = len([w for w in engine.workers if not w.leaving]) - self.wanted
-        if surplus > 0 and not self.stopping:
-            for worker in [w for w in engine.workers if not w.leaving and not w.batches][:surplus]:
-                worker.leaving = True
-                worker.channel.message(STOP)
+        if self.stopping:
+            return
+        staying = [worker for worker in engine.workers if not worker.leaving]
+        surplus = len(staying) - self.wanted
+        if self.idle_timeout is not None and surplus <= 0:
+            surplus = self._idle_surplus(engine, staying)
+        for worker in [w for w in staying if not w.batches][: max(0, surplus)]:
+            worker.leaving = True
+            worker.channel.message(STOP)
+
+    def _idle_surplus(self, engine: Engine, staying: list[Worker]) -> int:
+        # All but one of the workers end once the pool has had nothing to do for idle_timeout; start() brings
+        # them back.
+        if engine.jobs:
+            self._idle_since = None
+            return 0
+        now = time.monotonic()
+        if self._idle_since is None:
+            self._idle_since = now
+        if now - self._idle_since < (self.idle_timeout or 0.0) or len(staying) <= 1:
+            return 0
+        self.shrunk = True
+        return len(staying) - 1
 
     def kill_all(self, engine: Engine) -> None:
         workers: list[Any] = engine.workers
@@ -253,6 +279,8 @@ class ProcessCrew(Crew):
 
     def wait(self, engine: Engine, timeout: float | None) -> list[Worker]:
         doomed = self._doomed
+        if self.idle_timeout is not None and not engine.jobs and not self.shrunk and not self.stopping:
+            timeout = self.idle_timeout if timeout is None else min(timeout, self.idle_timeout)
         if doomed:
             now = time.monotonic()
             for entry in list(doomed):

@@ -123,6 +123,7 @@ class Engine:
         self.forgotten = False  # the pool was collected: terminate
         self.broken: BaseException | None = None
         self.deaths = DeathRecords()
+        self.finished = 0  # tasks done by workers that have ended
         self.callbacks: deque[tuple[Callable[[Any], object], Any]] = deque()
         self.urgent = 0
         self.on_change: Callable[[], object] | None = None  # the pool starts its thread with it, lazily
@@ -143,6 +144,20 @@ class Engine:
         self._soon = False  # the pool's thread will send what has gathered
         self._feeders: dict[IMapIterator, Any] = {}
         self._inputs: list[IMapIterator] = []
+
+    def queued(self) -> int:
+        """Return how many tasks wait in the pool."""
+        count = 0
+        for entry in self._queue:
+            if type(entry) is AsyncResult:
+                count += 1
+            elif type(entry) is Leftover:
+                count += entry.count
+            elif isinstance(entry, MapResult):
+                count += len(entry._results) // entry._chunksize - entry._cursor
+            else:
+                count += len(entry._items) - entry._cursor
+        return max(0, count)
 
     # ---- the lock
 
@@ -382,6 +397,8 @@ class Engine:
         if queue and self.broken is not None:
             self._break_all()
         if queue:
+            if self.crew.shrunk:
+                self.crew.start(self)
             progress = True
             while queue and progress:
                 progress = False
@@ -659,6 +676,7 @@ class Engine:
             return
         self._pump_one(worker)
         worker.gone = True
+        self.finished += worker.channel.times()[1]
         worker.lost()
         if worker in self.workers:
             at = self.workers.index(worker)
@@ -956,7 +974,8 @@ class Engine:
                 self._pump()
         finally:
             self.leave()
-        self.crew.wake()
+        if not self.crew.stopping:
+            self.crew.wake()
 
     def terminate(self) -> None:
         """End now: every job that is not complete fails, the workers are ended."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from threading import Thread, current_thread
 
 from procession_core import Finalize, is_exiting
 
 from ._crew_processes import ProcessCrew
 from ._engine import CLOSE, RUN, TERMINATE, Engine
 from ._errors import ExceptionWithTraceback
+from ._executor import PoolExecutor
 from ._functions import CALL_ANY, CALL_ONE, CALL_STAR
 from ._iterators import IMapIterator, IMapUnorderedIterator
 from ._policy import Policy
 from ._progress import watch_imap, watch_map
 from ._results import AsyncResult, Job, MapResult
-from ._supervisor import supervise
+from ._stats import pool_stats
+from ._supervisor import SupervisorThread
 from ._worker import Setup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Executor
     from types import TracebackType
     from typing import Any, Self, TypeVar
 
@@ -116,11 +118,11 @@ class Pool:
             engine.crew.kill_all(engine)
             engine.crew.dispose()
             raise
-        self._thread = Thread(
-            target=supervise, args=(engine,), name=f"{type(self).__name__}Thread", daemon=True
-        )
+        self._thread = SupervisorThread(engine)
         self._thread.start()
-        self._terminate = Finalize(self, forget_engine, args=(engine, self._thread), exitpriority=_EXIT_PRIORITY)
+        self._terminate = Finalize(
+            self, forget_engine, args=(engine, self._thread), exitpriority=_EXIT_PRIORITY
+        )
         self._pool_ready = True
 
     def _make_crew(self, processes: int) -> Crew:
@@ -360,6 +362,11 @@ class Pool:
             IMapUnorderedIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options
         )
 
+    def _istarmap(
+        self, func: Any, iterable: Iterable[Any], chunksize: int, buffersize: int | None
+    ) -> IMapIterator:
+        return self._imap(IMapIterator, func, iterable, CALL_STAR, chunksize, buffersize, None, {})  # type: ignore[no-any-return]
+
     def _imap(
         self,
         cls: type[Any],
@@ -467,6 +474,38 @@ class Pool:
     def _repopulate_pool(self) -> None:
         self._engine.pump()
 
+    def resize(self, processes: int) -> None:
+        """Change the number of workers: new ones start now, surplus ones end when they have nothing to do.
+
+        Raises ValueError for a number below 1, or if the pool is closed.
+        """
+        self._check_running()
+        _check_size(processes)
+        engine = self._engine
+        engine.enter()
+        try:
+            engine.crew.wanted = processes
+            engine.crew.start(engine)
+            engine._pump()
+        finally:
+            engine.leave()
+        engine.crew.wake()
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures of the pool: ``tasks`` and ``deaths`` so far, ``queued`` and ``running`` now,
+        ``poisonous`` (tasks that ended a worker on every attempt), and under ``workers`` for each: ``pid``,
+        ``tasks``, ``busy`` (seconds in tasks), ``waiting`` (seconds without one), ``alive`` (seconds since its
+        start), ``running_for`` (seconds, None: no task).
+        """
+        self._engine.pump()
+        return pool_stats(self._engine)
+
+    def executor(self) -> Executor:
+        """Return a ``concurrent.futures.Executor`` that runs its calls in this pool; its ``shutdown()`` leaves
+        the pool open.
+        """
+        return PoolExecutor(self)  # type: ignore[no-any-return]
+
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._pool)}>"
 
@@ -482,8 +521,7 @@ def end_engine(engine: Engine, thread: Any) -> None:
     """Terminate and wait until the pool's thread has ended, which ends the workers within seconds."""
     engine.terminate()
     engine.crew.signal_all(engine)
-    if thread is not current_thread():
-        thread.join(_END_MOST)
+    thread.join(_END_MOST)
 
 
 def forget_engine(engine: Engine, thread: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from _thread import allocate_lock, get_ident, start_new_thread
 
 from ._engine import CLOSE, TERMINATE
 
@@ -43,3 +44,35 @@ def supervise(engine: Engine) -> None:
     engine.run_callbacks()
     crew.kill_all(engine)
     crew.dispose()
+
+
+class SupervisorThread:
+    """The thread. Not a threading.Thread, whose start() would wait until it runs: a pool starts faster so."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._over = allocate_lock()
+        self._ident = 0
+
+    def start(self) -> None:
+        """Start it; does not wait."""
+        self._over.acquire()
+        start_new_thread(self._run, ())
+
+    def _run(self) -> None:
+        self._ident = get_ident()
+        try:
+            supervise(self._engine)
+        finally:
+            self._over.release()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, at most *timeout* seconds; does nothing in the thread itself."""
+        if self._ident == get_ident():
+            return
+        if self._over.acquire(True, -1 if timeout is None else timeout):
+            self._over.release()
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._over.locked()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import _signal  # the C module: `signal` would import enum in every worker
 import sys
 
-from procession_core import debug, default_reducer, info
+from procession_core import debug, default_reducer, info, runtime
 
 from ._errors import MaybeEncodingError, SoftTimeoutError
 from ._payload import KeptUntilRead, Payloads
@@ -79,18 +79,16 @@ class _SoftlyTimed:
         self._seconds = seconds
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        import signal
-
         def expire(number: int, frame: object) -> None:
             raise SoftTimeoutError(f"the task has run for its soft_timeout of {self._seconds} s")
 
-        old = signal.signal(signal.SIGALRM, expire)
+        old = _signal.signal(_signal.SIGALRM, expire)
         try:
-            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+            _signal.setitimer(_signal.ITIMER_REAL, self._seconds)
             return self._function(*args, **kwargs)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, old)
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
+            _signal.signal(_signal.SIGALRM, old)
 
 
 def work(link: Any, setup: Setup) -> None:
@@ -193,10 +191,8 @@ def _function(
 
 
 def _ignore_interrupts() -> None:
-    import signal
-
     # Ctrl-C goes to the whole group; the pool's process decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
 
 
 def _stacks_to(fd: int) -> None:
@@ -222,8 +218,6 @@ def _prepare_memory(limit: int | None) -> None:
 
 
 def _orphaned() -> bool:
-    from procession_core import runtime
-
     parent = runtime.parent
     return parent is not None and not parent.is_alive()
 

@@ -1,0 +1,155 @@
+"""What the pool offers beyond the documented interface."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from procession_pool import Pool, get_reusable_pool
+
+from . import tasks
+
+
+def test_stats() -> None:
+    with Pool(2) as pool:
+        pool.map(tasks.square, range(100), 1)
+        stats = pool.stats()
+        assert stats["tasks"] == 100 and stats["queued"] == 0 and stats["deaths"] == 0
+        assert sum(w["tasks"] for w in stats["workers"]) == 100
+        assert {w["pid"] for w in stats["workers"]} == {p.pid for p in pool._pool}
+
+
+def test_resize() -> None:
+    with Pool(1) as pool:
+        pool.resize(3)
+        assert len(pool._pool) == 3
+        pool.resize(1)
+        deadline = time.monotonic() + 20
+        while len(pool._pool) > 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(pool._pool) == 1
+        assert pool.map(tasks.square, range(5), 1) == [0, 1, 4, 9, 16]
+        with pytest.raises(ValueError):
+            pool.resize(0)
+
+
+def test_idle_workers_end_and_come_back() -> None:
+    with Pool(3, idle_timeout=0.1) as pool:
+        assert pool.apply(tasks.square, (2,)) == 4
+        deadline = time.monotonic() + 20
+        while len(pool._pool) > 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(pool._pool) == 1
+        assert pool.map(tasks.square, range(5), 1) == [0, 1, 4, 9, 16]
+        assert len(pool._pool) == 3
+
+
+def test_reusable_pool() -> None:
+    pool = get_reusable_pool(2)
+    assert get_reusable_pool() is pool
+    assert pool.apply(tasks.square, (3,)) == 9
+    assert get_reusable_pool(1) is pool and pool._processes == 1
+    pool.terminate()
+    pool.join()
+    other = get_reusable_pool(1)
+    assert other is not pool and other.apply(tasks.square, (3,)) == 9
+    other.terminate()
+    other.join()
+
+
+def test_executor(any_pool: Any) -> None:
+    executor = any_pool.executor()
+    future = executor.submit(tasks.add, 1, 2, c=3)
+    assert isinstance(future, concurrent.futures.Future) and future.result(10) == 6
+    with pytest.raises(ValueError):
+        executor.submit(tasks.raise_value, 1).result(10)
+    assert list(executor.map(tasks.add, [1, 2, 3], [4, 5, 6])) == [5, 7, 9]
+    assert list(executor.map(tasks.add, range(100), range(100), chunksize=7)) == [2 * i for i in range(100)]
+    done, pending = concurrent.futures.wait([executor.submit(tasks.square, i) for i in range(10)], 20)
+    assert len(done) == 10 and not pending
+    with pytest.raises(TimeoutError):
+        list(executor.map(tasks.nap, [0.4, 0.4], timeout=0.05))
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(tasks.square, 1)
+    assert any_pool.apply(tasks.square, (5,)) == 25
+
+
+def test_large_arrays_travel(make_pool: Callable[..., Any]) -> None:
+    numpy = pytest.importorskip("numpy")
+    pool = make_pool(2)
+    arrays = [numpy.full(200_000, i, dtype="f8") for i in range(6)]
+    results = pool.map(tasks.same, arrays, 1)
+    assert all((a == b).all() for a, b in zip(arrays, results, strict=True))
+
+
+def test_closures_travel_with_cloudpickle(make_pool: Callable[..., Any]) -> None:
+    pytest.importorskip("cloudpickle")
+    pool = make_pool(1)
+    offset = 5
+    assert pool.map(lambda x: x + offset, range(3)) == [5, 6, 7]
+
+
+@pytest.mark.linux_only
+def test_interrupt_ends_a_pool_with_one_traceback() -> None:
+    code = """
+        import os, signal, threading, time
+        from procession_pool import Pool
+        if __name__ == "__main__":
+            with Pool(3) as pool:
+                print("ready", flush=True)
+                pool.map(time.sleep, [60] * 6, 1)
+    """
+    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True, start_new_session=True)  # fmt: skip
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    time.sleep(0.5)
+    os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=20)
+    assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+
+
+def test_a_program_may_forget_its_pool_at_exit() -> None:
+    code = """
+        from procession_pool import Pool
+        if __name__ == "__main__":
+            pool = Pool(2)
+            print(pool.map(float, range(3)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0.0, 1.0, 2.0]\n", "")
+
+
+@pytest.mark.slow
+def test_many_pools_leave_nothing(leak_check: Any) -> None:
+    with Pool(2) as pool:
+        pool.map(tasks.square, range(4), 1)
+    pool.join()
+    leak_check.rebase()
+    for i in range(50):
+        pool = Pool(2)
+        assert pool.apply(tasks.square, (i,)) == i * i
+        if i % 2:
+            pool.terminate()
+        else:
+            pool.close()
+        pool.join()
+
+
+@pytest.mark.slow
+def test_sixty_four_workers() -> None:
+    with Pool(64) as pool:
+        assert pool.map(tasks.square, range(2000), 1) == [x * x for x in range(2000)]
+        assert sum(pool.imap_unordered(tasks.same, range(2000))) == sum(range(2000))
