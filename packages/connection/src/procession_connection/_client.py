@@ -8,7 +8,7 @@ from procession_core import TimeoutError, check_timeout  # noqa: A004 - the docu
 
 from ._address import address_type, check_family, reachable
 from ._connection import Connection, make
-from ._handshake import connecting, key_for
+from ._handshake import connecting, drive, key_for
 from ._kinds import MARKED, STREAM, UNIX, WIRE
 from ._pending import Pending
 from ._tls import TLSConnection
@@ -66,9 +66,13 @@ def Client(
             sock.connect(short)
         if seconds is not None:
             sock.setblocking(True)
+        if ssl is None and deadline is None:
+            if kind == STREAM:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _prove(make(sock.detach(), kind, WIRE, unpickler=unpickler), key)
         name = (server_hostname or address[0]) if ssl is not None else None
         handshake = None if key is None else connecting(key)
-        peer = Pending(sock, address, kind, handshake, deadline, ssl, name, True, blocking=deadline is None)
+        peer = Pending(sock, address, kind, handshake, deadline, ssl, name, True)
         if not peer.advance():
             _finish(peer, deadline)
     except OSError as error:
@@ -83,6 +87,18 @@ def Client(
     if peer.tls is not None:
         return TLSConnection(peer.tls, link, unpickler)
     return make(peer.detach(), kind, link, unpickler=unpickler)
+
+
+def _prove(connection: Connection, key: bytes | None) -> Connection:
+    # With nothing else to look after, plain blocking reads are the fastest.
+    if key is not None:
+        try:
+            if drive(connection, connecting(key)):
+                connection._link = MARKED
+        except BaseException:
+            connection.close()
+            raise
+    return connection
 
 
 def _finish(peer: Pending, deadline: float | None) -> None:

@@ -65,13 +65,25 @@ def _split(message: bytes) -> tuple[str, bytes]:
     return "", message
 
 
-def _authentication_code(authkey: bytes, message: bytes, digest: str) -> bytes:
-    from hmac import digest as code
+_module: Any = None
 
+
+def _hmac() -> Any:
+    # Imported by the first handshake: it costs as much as all of this package.
+    global _module
+    if _module is None:
+        import hmac
+
+        _module = hmac
+    return _module
+
+
+def _authentication_code(authkey: bytes, message: bytes, digest: str) -> bytes:
     try:
-        return code(authkey, message, digest)
+        code: bytes = _hmac().digest(authkey, message, digest)
     except ValueError as error:
         raise AuthenticationError(f"digest {digest} is not available in this Python's hashlib: {error}") from error
+    return code
 
 
 def create_response(authkey: bytes, message: bytes) -> bytes:
@@ -90,12 +102,10 @@ def create_response(authkey: bytes, message: bytes) -> bytes:
 
 def verify_challenge(authkey: bytes, message: bytes, response: bytes) -> None:
     """Raise AuthenticationError unless *response* answers the challenge *message*."""
-    from hmac import compare_digest
-
     digest, code = ("md5", response) if len(response) == _LEGACY_DIGEST_BYTES else _split(response)
     if not digest:
         raise AuthenticationError("digest received was wrong")
-    if not compare_digest(code, _authentication_code(authkey, message, digest)):
+    if not _hmac().compare_digest(code, _authentication_code(authkey, message, digest)):
         raise AuthenticationError("digest received was wrong")
 
 

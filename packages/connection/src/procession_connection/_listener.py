@@ -89,6 +89,7 @@ class Listener:
         self._done: deque[Pending] = deque()
         self._left = 0.0
         self._socket: Any = None
+        self._number = 0
         self._unlink: Finalize | None = None
 
     @classmethod
@@ -103,6 +104,7 @@ class Listener:
         listener._begin(family, ssl, unpickler, timeout)
         listener._socket = socket.socket(getattr(socket, family), socket.SOCK_STREAM, 0, fd)
         listener._socket.setblocking(False)
+        listener._number = int(listener._socket.family)
         listener._address = address
         return listener
 
@@ -132,6 +134,7 @@ class Listener:
             sock.close()
             raise
         self._socket = sock
+        self._number = int(family)
         if self._kind == UNIX and address[:1] not in ("\0", b"\0"):
             # The socket must not keep the path of another listener alive, so only its maker removes it.
             self._unlink = Finalize(self, _unlink, (address,), exitpriority=0)
@@ -317,10 +320,17 @@ class Listener:
         return [-1 if fd == own else fd for fd, _ in poller.poll(milliseconds)]
 
     def _take(self) -> Pending | None:
+        import _socket
+
         if self._socket is None:
             raise OSError("listener is closed")
         try:
-            sock, peer = self._socket.accept()
+            if self._ssl is None:
+                # Without the object of the socket module around it, which costs more than the call.
+                fd, peer = self._socket._accept()
+                sock: Any = _socket.socket(self._number, _socket.SOCK_STREAM, 0, fd)
+            else:
+                sock, peer = self._socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return None
         if not sys.platform.startswith("linux"):  # there the new socket does not inherit it

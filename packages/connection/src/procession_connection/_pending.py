@@ -24,12 +24,11 @@ class Pending:
     """One half-open connection and how far its handshake has come.
 
     With *strict* an end or an error of the socket is raised, else it only drops the client. With
-    *server_name* this side is the client of the TLS handshake. With *blocking* ``advance()`` goes on to the
-    end. No byte is read beyond the handshake: what follows belongs to the connection.
+    *server_name* this side is the client of the TLS handshake. No byte is read beyond the handshake: what
+    follows belongs to the connection.
     """
 
     __slots__ = (
-        "_blocking",
         "_context",
         "_encrypting",
         "_handshake",
@@ -58,7 +57,6 @@ class Pending:
         context: ssl.SSLContext | None,
         server_name: str | None = None,
         strict: bool = False,
-        blocking: bool = False,
     ) -> None:
         self._sock = sock
         self.fd: int = sock.fileno()
@@ -71,7 +69,6 @@ class Pending:
         self._outgoing = b""
         self._reading = 0
         self._started = self._encrypting = False
-        self._blocking = blocking
         self._context = context
         self._server_name = server_name
         self._strict = strict
@@ -118,7 +115,7 @@ class Pending:
         sock = self._sock
         context = self._context
         if context is not None:
-            sock.setblocking(self._blocking)
+            sock.setblocking(False)
             self.tls = self._sock = sock = context.wrap_socket(
                 sock,
                 server_side=self._server_name is None,
@@ -134,7 +131,7 @@ class Pending:
         if handshake is None:
             return True
         # A TLS socket is non-blocking itself and takes no flags.
-        flags = () if self.tls is not None or self._blocking else (DONTWAIT,)
+        flags = () if self.tls is not None else (DONTWAIT,)
         try:
             if not self._started:
                 self._started = True
@@ -148,7 +145,7 @@ class Pending:
                         if wanted(error) is None:
                             handshake.throw(error)
                         raise
-                    if self._reading and not self._blocking and self.tls is None:
+                    if self._reading and self.tls is None:
                         self.writes = False
                         return False  # the other side has to think first
                 if not self._reading:
