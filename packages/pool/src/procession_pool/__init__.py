@@ -14,6 +14,7 @@ from ._errors import (
 )
 from ._iterators import IMapIterator, IMapUnorderedIterator
 from ._pool import Pool
+from ._queue_worker import worker
 from ._results import ApplyResult, AsyncResult, MapResult
 from ._reusable import get_reusable_pool
 from ._threadpool import ThreadPool
@@ -36,5 +37,6 @@ __all__ = (
     "TaskTimeoutError",
     "ThreadPool",
     "get_reusable_pool",
+    "worker",
     "worker_state",
 )

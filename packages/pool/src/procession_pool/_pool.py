@@ -7,6 +7,7 @@ import os
 from procession_core import Finalize, is_exiting
 
 from ._crew_processes import ProcessCrew
+from ._crew_queues import QueueCrew, QueueHolder
 from ._engine import CLOSE, RUN, TERMINATE, Engine
 from ._errors import ExceptionWithTraceback
 from ._executor import PoolExecutor
@@ -14,6 +15,7 @@ from ._functions import CALL_ANY, CALL_ONE, CALL_STAR
 from ._iterators import IMapIterator, IMapUnorderedIterator
 from ._policy import Policy
 from ._progress import watch_imap, watch_map
+from ._queue_worker import worker
 from ._results import AsyncResult, Job, MapResult
 from ._stats import pool_stats
 from ._supervisor import SupervisorThread
@@ -66,6 +68,11 @@ class Pool:
     """
 
     _wrap_exception = True
+    _crew: QueueCrew | None = None
+    _inqueue: Any
+    _outqueue: Any
+    _quick_put: Callable[[Any], object]
+    _quick_get: Callable[[], Any]
 
     @staticmethod
     def Process(ctx: Any, *args: Any, **kwargs: Any) -> Any:
@@ -126,6 +133,10 @@ class Pool:
         self._pool_ready = True
 
     def _make_crew(self, processes: int) -> Crew:
+        if type(self)._setup_queues is not Pool._setup_queues:
+            self._crew = crew = QueueCrew(processes, None)
+            crew.holder = QueueHolder(self)
+            return crew
         ctx = self._ctx
         make = type(self).Process
         initializer, initargs = self._initializer, self._initargs
@@ -460,11 +471,14 @@ class Pool:
 
     @property
     def _pool(self) -> list[Any]:
+        if self._crew is not None:
+            return self._crew.processes
         return [worker.process for worker in self._engine.workers] or self._engine.crew.departed
 
     @property
     def _processes(self) -> int:
-        return self._engine.crew.wanted
+        crew: Crew = self._crew if self._crew is not None else self._engine.crew
+        return crew.wanted
 
     @property
     def _cache(self) -> dict[int, Job]:
@@ -472,7 +486,25 @@ class Pool:
         return self._engine.jobs
 
     def _repopulate_pool(self) -> None:
-        self._engine.pump()
+        if self._crew is None:
+            self._engine.pump()
+            return
+        processes = self._crew.processes
+        while len(processes) < self._crew.wanted:
+            args = (self._inqueue, self._outqueue, self._initializer, self._initargs, self._maxtasksperchild,
+                    self._wrap_exception)  # fmt: skip
+            process = type(self).Process(self._ctx, target=worker, args=args)
+            process.name = process.name.replace("Process", "PoolWorker")
+            process.daemon = True
+            process.start()
+            processes.append(process)
+
+    def _setup_queues(self) -> None:
+        """Make the queues of a subclass that extends this method; a Pool itself has none."""
+        self._inqueue = self._ctx.SimpleQueue()
+        self._outqueue = self._ctx.SimpleQueue()
+        self._quick_put = self._inqueue._writer.send
+        self._quick_get = self._outqueue._reader.recv
 
     def resize(self, processes: int) -> None:
         """Change the number of workers: new ones start now, surplus ones end when they have nothing to do.
