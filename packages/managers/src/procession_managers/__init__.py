@@ -2,4 +2,66 @@
 
 from __future__ import annotations
 
-__all__: tuple[str, ...] = ()
+from ._batch import Batch, BatchResult
+from ._errors import LimitError, RemoteError, RemoteTraceback
+from ._manager import BaseManager, State
+from ._proxies import (
+    AcquirerProxy,
+    ArrayProxy,
+    BarrierProxy,
+    BaseListProxy,
+    ConditionProxy,
+    DictProxy,
+    EventProxy,
+    IteratorProxy,
+    ListProxy,
+    NamespaceProxy,
+    PoolProxy,
+    SemaphoreProxy,
+    SetProxy,
+    ValueProxy,
+)
+from ._proxy import AutoProxy, BaseProxy, MakeProxyType, RebuildProxy
+from ._server import Server
+from ._shared_memory import SharedMemoryManager, SharedMemoryServer
+from ._sync import SyncManager
+from ._token import Token
+from ._values import Array, Namespace, Value
+from ._wire import MODULE as WIRE_MODULE
+
+__all__ = (
+    "WIRE_MODULE",
+    "AcquirerProxy",
+    "Array",
+    "ArrayProxy",
+    "AutoProxy",
+    "BarrierProxy",
+    "BaseListProxy",
+    "BaseManager",
+    "BaseProxy",
+    "Batch",
+    "BatchResult",
+    "ConditionProxy",
+    "DictProxy",
+    "EventProxy",
+    "IteratorProxy",
+    "LimitError",
+    "ListProxy",
+    "MakeProxyType",
+    "Namespace",
+    "NamespaceProxy",
+    "PoolProxy",
+    "RebuildProxy",
+    "RemoteError",
+    "RemoteTraceback",
+    "SemaphoreProxy",
+    "Server",
+    "SetProxy",
+    "SharedMemoryManager",
+    "SharedMemoryServer",
+    "State",
+    "SyncManager",
+    "Token",
+    "Value",
+    "ValueProxy",
+)

@@ -1,0 +1,236 @@
+"""A connection as the server sees it. Nothing here blocks: what cannot be written waits in the outbox."""
+
+from __future__ import annotations
+
+import sys
+from struct import Struct
+
+from ._protocol import PROTOCOL
+from ._transit import ManagerTransfer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._objects import Lease
+    from ._wait import Wait
+    from ._workers import Worker
+
+_SHORT = Struct("!i")
+_LONG = Struct("!Q")
+DONTWAIT = 0x40 if sys.platform.startswith("linux") else 0x80
+_PIECE = 1 << 16
+_JOIN = 1 << 14
+
+
+class TooLong(Exception):
+    """A message is longer than the server allows."""
+
+
+class Peer:
+    """One connection. It is also the caller that the referents see: a thread of a client process."""
+
+    __slots__ = (
+        "_buffer",
+        "_connection",
+        "_limit",
+        "_missing",
+        "_sock",
+        "accepted",
+        "address",
+        "backlog",
+        "busy",
+        "closed",
+        "codec",
+        "fd",
+        "home",
+        "identity",
+        "last",
+        "lease",
+        "marked",
+        "outbox",
+        "recv",
+        "transfer",
+        "wait",
+    )
+
+    def __init__(
+        self, connection: Any, marked: bool, codec: Any, transfer: ManagerTransfer, limit: int
+    ) -> None:
+        import socket
+
+        self._connection = connection
+        self.fd: int = connection.fileno()
+        self._sock = socket.socket(fileno=self.fd)
+        self.recv = self._sock.recv
+        self.marked = marked
+        self.codec = codec
+        self.transfer = transfer
+        self._limit = limit
+        self._buffer = bytearray()
+        self._missing = 0
+        self.accepted = False
+        self.busy = False
+        self.closed = False
+        self.backlog: list[bytes] = []
+        self.outbox = bytearray()
+        self.wait: Wait | None = None
+        self.lease: Lease | None = None
+        self.home: Worker | None = None
+        self.identity: object = object()
+        self.last: Any = None
+
+    def fill(self) -> bytes | list[bytes] | None:
+        """Read what has arrived: a message, several, an empty list for none yet, None at the end.
+
+        Raises OSError when the connection is broken, TooLong for a message beyond the limit.
+        """
+        try:
+            data = self.recv(max(self._missing, _PIECE), DONTWAIT)
+        except BlockingIOError:
+            return []
+        if not data:
+            return None
+        if not self._buffer and len(data) >= 4:
+            size = _SHORT.unpack_from(data)[0]
+            if size == len(data) - 4 and size <= self._limit:
+                return data[4:]
+        return self.split(data)
+
+    def split(self, data: bytes) -> list[bytes]:
+        """Add *data* to what was read before and return the messages that are complete now."""
+        buffer = self._buffer
+        buffer += data
+        found = []
+        while len(buffer) >= 4:
+            start = 4
+            size = _SHORT.unpack_from(buffer)[0]
+            if size == -1:
+                if len(buffer) < 12:
+                    break
+                start = 12
+                size = _LONG.unpack_from(buffer, 4)[0]
+            if size < 0:
+                raise OSError(f"bad message length: {size}")
+            if size > self._limit:
+                raise TooLong(f"message of {size} bytes, at most {self._limit} are allowed")
+            if len(buffer) < start + size:
+                # One big read instead of many small ones, yet no room for what was only announced.
+                self._missing = min(start + size - len(buffer), 1 << 20)
+                return found
+            found.append(bytes(memoryview(buffer)[start : start + size]))
+            del buffer[: start + size]
+        self._missing = 0
+        return found
+
+    def write(self, data: bytes) -> bool:
+        """Send one message, or as much as goes; False if the rest had to be kept. Raises OSError."""
+        size = len(data)
+        if self.outbox:
+            self.outbox += _header(size)
+            self.outbox += data
+            return False
+        try:
+            if size <= _JOIN:
+                frame = _SHORT.pack(size) + data
+                done = self._sock.send(frame, DONTWAIT)
+                if done == size + 4:
+                    return True
+                self.outbox += frame[done:]
+                return False
+            head = _header(size)
+            done = self._sock.sendmsg((head, data), (), DONTWAIT)
+        except BlockingIOError:
+            done = 0
+            head = _header(size)
+        if done == size + len(head):
+            return True
+        self.outbox += head[done:]
+        self.outbox += memoryview(data)[max(0, done - len(head)) :]
+        return False
+
+    def drain(self) -> bool:
+        """Write more of the outbox; True when it is empty. Raises OSError."""
+        while self.outbox:
+            try:
+                with memoryview(self.outbox) as view:
+                    done = self._sock.send(view[: 1 << 20], DONTWAIT)
+            except BlockingIOError:
+                return False
+            del self.outbox[:done]
+        return True
+
+    def close(self) -> None:
+        """Close the connection."""
+        if not self.closed:
+            self.closed = True
+            self._sock.detach()
+            self._connection.close()
+            self.last = None
+            self.backlog.clear()
+            if self.home is not None:
+                self.home.give(None)
+                self.home = None
+
+
+class EncryptedPeer(Peer):
+    """A connection over TLS."""
+
+    __slots__ = ()
+
+    def fill(self) -> bytes | list[bytes] | None:
+        """As Peer does."""
+        connection = self._connection
+        while connection._read_some() and not connection._ended:
+            pass
+        data = bytes(connection._buffer)
+        connection._buffer.clear()
+        if not data and connection._ended:
+            return None
+        return self.split(data)
+
+    def write(self, data: bytes) -> bool:
+        """As Peer does, but a client that does not read holds the server up."""
+        self._connection._send(self.fd, 1, data)
+        return True
+
+
+def _header(size: int) -> bytes:
+    return _SHORT.pack(size) if size <= 0x7FFFFFFF else _SHORT.pack(-1) + _LONG.pack(size)
+
+
+class PickleCodec:
+    """Pickles: of this library's own names for a marked peer, of CPython's for others."""
+
+    __slots__ = ("_dumps", "loads")
+    binary = True
+
+    def __init__(self, dumps: Any, loads: Any) -> None:
+        self._dumps = dumps
+        self.loads = loads
+
+    def dumps(self, obj: object) -> bytes:
+        """Return the pickle of *obj*."""
+        data: bytes = self._dumps(obj, PROTOCOL)
+        return data
+
+
+class XmlCodec:
+    """XML-RPC."""
+
+    binary = False
+
+    @staticmethod
+    def loads(data: bytes) -> Any:
+        """Return the value that *data* describes."""
+        import xmlrpc.client
+
+        (value,), _ = xmlrpc.client.loads(data.decode("utf-8"), use_builtin_types=True)
+        return value
+
+    @staticmethod
+    def dumps(obj: object) -> bytes:
+        """Return *obj* as XML."""
+        import xmlrpc.client
+
+        return xmlrpc.client.dumps((obj,), allow_none=True).encode("utf-8")
