@@ -36,6 +36,7 @@ def become(process: Any, parent_sentinel: int | None) -> None:
         threading = sys.modules.get("threading")
         if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # up to Python 3.12
             threading.main_thread()._set_native_id()
+    modules = sys.modules
     runtime.name = process._name
     runtime.identity = process._identity
     runtime.daemon = process.daemon
@@ -47,8 +48,11 @@ def become(process: Any, parent_sentinel: int | None) -> None:
     runtime.parent = ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
     forget_inherited()
     set_name(process._name)
-    enter_child(process._name, copied)
-    name_all_records()
+    # A forked child pays for each function it calls with page faults: call only what has something to do.
+    if "multiprocessing" in modules:
+        enter_child(process._name, copied)
+    if "logging" in modules:
+        name_all_records()
     run_after_forkers()
 
 
