@@ -1,0 +1,7 @@
+"""``python -m procession``: run a program with ``multiprocessing`` replaced by this package."""
+
+from __future__ import annotations
+
+from procession._command import main
+
+main()

@@ -1,0 +1,169 @@
+"""Runs CPython's own multiprocessing tests in one process; started by runner.py as `python -m procession driver.py`.
+
+Arguments: the start method, the suite, then `list`, or `run` with a file of test names and the descriptor to report on.
+Spawned children import this file as their __main__, so what makes the test classes stands at the top level.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unittest
+import weakref
+
+METHOD, SUITE = sys.argv[1], sys.argv[2]
+
+
+def provide() -> None:
+    """What the tests' fixtures peek at, and what is not yet there to be imported."""
+    import importlib
+    import types
+
+    import multiprocessing
+    import multiprocessing.process
+
+    for name in ("dummy", "dummy.connection", "heap", "managers", "pool", "queues", "forkserver", "resource_tracker"):
+        try:
+            importlib.import_module(f"multiprocessing.{name}")
+        except ImportError as error:
+            print(f"multiprocessing.{name} is missing: {error}", file=sys.stderr)
+            sys.modules[f"multiprocessing.{name}"] = module = types.ModuleType(f"multiprocessing.{name}")
+            parent = sys.modules[f"multiprocessing.{name}".rpartition(".")[0]]
+            setattr(parent, name.rpartition(".")[2], module)
+    for name in ("BaseManager", "BaseProxy", "RemoteError", "SyncManager", "SharedMemoryManager"):  # TEMPORARY
+        if not hasattr(multiprocessing.managers, name):
+            setattr(multiprocessing.managers, name, type(name, (), {"register": classmethod(lambda *a, **k: None), "__init__": lambda *a, **k: None}))
+    if not hasattr(multiprocessing.dummy, "Process"):
+        class P:
+            def __getattr__(self, name): return None
+        import threading
+        m = multiprocessing.dummy
+        for n in "Process Queue JoinableQueue Lock RLock Semaphore BoundedSemaphore Condition Event Barrier Value Array current_process active_children Pool Pipe Namespace Manager freeze_support dict list cpu_count".split():
+            setattr(m, n, threading.Thread)
+        m.connection = types.SimpleNamespace(wait=None, Pipe=None)
+    if not hasattr(multiprocessing.process, "_dangling"):
+        multiprocessing.process._dangling = weakref.WeakSet()
+    if not hasattr(multiprocessing.resource_tracker, "_CLEANUP_FUNCS"):
+        multiprocessing.resource_tracker._CLEANUP_FUNCS = {"noop": lambda name: None}
+
+
+if sys.modules.get("multiprocessing") is sys.modules.get("procession"):
+    provide()
+
+if SUITE == "main_handling":
+    from test import test_multiprocessing_main_handling as _suite
+    from test.support import script_helper as _helper
+
+    _start = _helper.run_python_until_end
+
+    def _aliased(*args, **env):
+        env.pop("__isolated", None)
+        env.pop("__cleanenv", None)
+        if os.environ.get("CONFORMANCE_PLAIN") != "1":
+            args = ("-m", "procession", *args)
+        return _start(*args, __isolated=False, **env)
+
+    _helper.run_python_until_end = _aliased
+    for _name, _value in list(vars(_suite).items()):
+        if isinstance(_value, type) and issubclass(_value, unittest.TestCase):
+            globals()[_name] = _value
+    if METHOD == "any":
+        pass
+elif SUITE == "futures":
+    import importlib as _importlib
+
+    for _part in ("as_completed", "deadlock", "future", "init", "process_pool", "shutdown", "wait"):
+        _module = _importlib.import_module(f"test.test_concurrent_futures.test_{_part}")
+        for _name, _value in list(vars(_module).items()):
+            if isinstance(_value, type) and issubclass(_value, unittest.TestCase) and "Process" in _name:
+                globals()[_name] = _value
+else:
+    import test._test_multiprocessing as _suite
+
+    _suite.install_tests_in_module_dict(globals(), METHOD)
+
+
+class Report(unittest.TestResult):
+    """Says on a descriptor which test begins and how it ends."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.fd = fd
+        self.pid = os.getpid()
+
+    def say(self, **line: object) -> None:
+        if os.getpid() == self.pid:
+            os.write(self.fd, (json.dumps(line) + "\n").encode())
+
+    def startTest(self, test: unittest.TestCase) -> None:
+        super().startTest(test)
+        self.status, self.text = "ok", ""
+        self.say(begin=name_of(test))
+
+    def stopTest(self, test: unittest.TestCase) -> None:
+        self.say(end=name_of(test), status=self.status, text=self.text)
+        super().stopTest(test)
+
+    def _bad(self, status: str, test: unittest.TestCase, error: object) -> None:
+        text = self._exc_info_to_string(error, test)[-3000:]
+        if not isinstance(test, unittest.TestCase):  # a fixture
+            self.say(fixture=str(test), status=status, text=text)
+            return
+        self.status, self.text = status, self.text + text
+
+    def addError(self, test, error) -> None:
+        self._bad("error", test, error)
+
+    def addFailure(self, test, error) -> None:
+        self._bad("failure", test, error)
+
+    def addSubTest(self, test, subtest, error) -> None:
+        if error is not None:
+            self._bad("failure", test, error)
+
+    def addSkip(self, test, reason) -> None:
+        if not isinstance(test, unittest.TestCase):
+            self.say(fixture=str(test), status="skip", text=reason)
+            return
+        self.status, self.text = "skip", reason
+
+    def addExpectedFailure(self, test, error) -> None:
+        self.status = "ok"
+
+
+def name_of(test: unittest.TestCase) -> str:
+    return f"{type(test).__name__}.{test._testMethodName}"
+
+
+def all_names() -> list[str]:
+    names = []
+    for name, value in globals().items():
+        if isinstance(value, type) and issubclass(value, unittest.TestCase):
+            names += [f"{name}.{test}" for test in unittest.defaultTestLoader.getTestCaseNames(value)]
+    return names
+
+
+def main() -> None:
+    import faulthandler
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.argv[3] == "list":
+        print("\n".join(all_names()))
+        return
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    wanted = open(sys.argv[4]).read().split()
+    fd = int(sys.argv[5])
+    os.set_inheritable(fd, False)
+    suite = unittest.TestSuite()
+    for name in wanted:
+        cls, _, method = name.partition(".")
+        suite.addTest(globals()[cls](method))
+    report = Report(fd)
+    suite.run(report)
+    report.say(finished=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Runs a suite of CPython's tests against procession, test by test with a time limit each, and judges the outcome.
+
+Also a program: ``python tests/conformance/runner.py METHOD[,METHOD] [--suite multiprocessing|main_handling|futures]
+[--plain] [PATTERN ...]`` prints what did not pass; --plain runs the standard library itself.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+DRIVER = HERE / "driver.py"
+SECONDS = 60.0
+LONGER = {"*test_resource_tracker*": 120.0, "*large_pool*": 120.0, "*test_many_processes*": 120.0, "*Deadlock*": 120.0}
+
+
+@dataclass
+class Outcome:
+    """How one test ended: ok, skip, failure, error, hang, crash or fixture."""
+
+    name: str
+    status: str
+    seconds: float
+    text: str = ""
+
+
+def _command(method: str, suite: str, plain: bool) -> list[str]:
+    start = [] if plain else ["-m", "procession"]
+    return [sys.executable, *start, str(DRIVER), method, suite]
+
+
+def _environment(plain: bool) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore::DeprecationWarning"}
+    environment["CONFORMANCE_PLAIN"] = "1" if plain else "0"
+    return environment
+
+
+def names(method: str, suite: str, plain: bool = False) -> list[str]:
+    """Return the names of all tests of *suite*, in order."""
+    done = subprocess.run(
+        [*_command(method, suite, plain), "list"], capture_output=True, text=True, timeout=120, env=_environment(plain)
+    )
+    if done.returncode:
+        raise RuntimeError(f"the tests cannot be listed:\n{done.stderr}")
+    return [line for line in done.stdout.split() if "." in line]
+
+
+def _limit(name: str) -> float:
+    return max([SECONDS, *(seconds for pattern, seconds in LONGER.items() if fnmatch.fnmatch(name, pattern))])
+
+
+def run(method: str, suite: str, wanted: list[str], plain: bool = False) -> list[Outcome]:
+    """Run *wanted* and return an outcome for each. A test that hangs or crashes costs a restart, not the rest."""
+    outcomes: list[Outcome] = []
+    left = list(wanted)
+    while left:
+        finished, found = _stretch(method, suite, left, plain)
+        outcomes += found
+        done = {outcome.name for outcome in found}
+        remaining = [name for name in left if name not in done]
+        if finished or len(remaining) == len(left):
+            outcomes += [Outcome(name, "fixture", 0.0, "did not run: its class or module could not be set up") for name in remaining]
+            break
+        left = remaining
+    return outcomes
+
+
+def _stretch(method: str, suite: str, wanted: list[str], plain: bool) -> tuple[bool, list[Outcome]]:
+    """Run in one process until it ends or must be ended; return whether it came to its end."""
+    outcomes: list[Outcome] = []
+    reads, writes = os.pipe()
+    with tempfile.NamedTemporaryFile("w", suffix=".tests") as listed, tempfile.TemporaryFile("w+") as log:
+        listed.write("\n".join(wanted))
+        listed.flush()
+        process = subprocess.Popen(
+            [*_command(method, suite, plain), "run", listed.name, str(writes)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[writes],
+            start_new_session=True,
+            env=_environment(plain),
+        )
+        os.close(writes)
+        current, begun, buffer, finished = "", time.monotonic(), b"", False
+        fixtures: list[str] = []
+        try:
+            while True:
+                limit = _limit(current) if current else SECONDS
+                ready = select.select([reads], [], [], max(0.0, begun + limit - time.monotonic()))[0]
+                if not ready:
+                    os.kill(process.pid, signal.SIGUSR1)
+                    time.sleep(0.5)
+                    text = f"no end within {limit:.0f} s\n{_tail(log)}"
+                    outcomes.append(Outcome(current or wanted[0], "hang", time.monotonic() - begun, text))
+                    return False, outcomes
+                data = os.read(reads, 1 << 16)
+                if not data:
+                    break
+                *lines, buffer = (buffer + data).split(b"\n")
+                for line in map(json.loads, lines):
+                    if "begin" in line:
+                        current, begun = line["begin"], time.monotonic()
+                    elif "end" in line:
+                        seconds = time.monotonic() - begun
+                        outcomes.append(Outcome(line["end"], line["status"], seconds, line["text"]))
+                        current, begun = "", time.monotonic()
+                    elif "fixture" in line:
+                        outcomes.append(Outcome(line["fixture"], line["status"], 0.0, line["text"]))
+                        fixtures.append(line["fixture"])
+                    else:
+                        finished = True
+                if finished and not current and _ended(process, 30):
+                    break
+            if not finished:
+                code = process.wait(30)
+                text = f"the test process ended with {code}\n{_tail(log)}"
+                outcomes.append(Outcome(current or wanted[0], "crash", 0.0, text))
+            return finished, outcomes
+        finally:
+            os.close(reads)
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        pass
+    return True
+
+
+def _tail(log) -> str:
+    log.seek(0)
+    return log.read()[-6000:]
+
+
+# ---- known differences -----------------------------------------------------------------------------
+
+
+def known(variant: str) -> list[dict[str, object]]:
+    """Return the entries of known_differences.toml that apply to *variant*."""
+    entries = tomllib.loads((HERE / "known_differences.toml").read_text(encoding="utf-8")).get("difference", [])
+    return [entry for entry in entries if entry.get("variant", variant) == variant]
+
+
+def expected(entries: list[dict[str, object]], name: str) -> bool:
+    """Say whether one of *entries* names test *name*."""
+    patterns = [pattern for entry in entries for pattern in entry["tests"]]  # type: ignore[attr-defined]
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+GOOD = ("ok", "skip")
+
+
+def main(arguments: list[str]) -> int:
+    """The command."""
+    plain = "--plain" in arguments
+    suite = "multiprocessing"
+    if "--suite" in arguments:
+        index = arguments.index("--suite")
+        suite = arguments[index + 1]
+        del arguments[index : index + 2]
+    arguments = [argument for argument in arguments if argument != "--plain"]
+    variant = "portable" if os.environ.get("PROCESSION_NATIVE") == "0" else "native"
+    entries = [] if plain else known(variant)
+    bad = 0
+    for method in arguments[0].split(","):
+        wanted = names(method, suite, plain)
+        if arguments[1:]:
+            wanted = [name for name in wanted if any(fnmatch.fnmatch(name, pattern) for pattern in arguments[1:])]
+        outcomes = run(method, suite, wanted, plain)
+        counts: dict[str, int] = {}
+        for outcome in outcomes:
+            status = outcome.status
+            if status not in GOOD and expected(entries, outcome.name):
+                status = "known"
+            counts[status] = counts.get(status, 0) + 1
+            if status not in (*GOOD, "known"):
+                bad += 1
+                print(f"==== {method} {outcome.name}: {outcome.status} ({outcome.seconds:.1f} s)\n{outcome.text}", flush=True)
+        slow = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:5]
+        print(f"#### {method}: {counts}; slowest {[(o.name, round(o.seconds, 1)) for o in slow]}", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
