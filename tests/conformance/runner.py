@@ -70,7 +70,8 @@ def run(method: str, suite: str, wanted: list[str], plain: bool = False) -> list
         done = {outcome.name for outcome in found}
         remaining = [name for name in left if name not in done]
         if finished or len(remaining) == len(left):
-            outcomes += [Outcome(name, "fixture", 0.0, "did not run: its class or module could not be set up") for name in remaining]
+            text = "did not run: its class or module could not be set up"
+            outcomes += [Outcome(name, "fixture", 0.0, text) for name in remaining]
             break
         left = remaining
     return outcomes
@@ -193,7 +194,8 @@ def main(arguments: list[str]) -> int:
             counts[status] = counts.get(status, 0) + 1
             if status not in (*GOOD, "known"):
                 bad += 1
-                print(f"==== {method} {outcome.name}: {outcome.status} ({outcome.seconds:.1f} s)\n{outcome.text}", flush=True)
+                head = f"==== {method} {outcome.name}: {outcome.status} ({outcome.seconds:.1f} s)"
+                print(f"{head}\n{outcome.text}", flush=True)
         slow = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:5]
         print(f"#### {method}: {counts}; slowest {[(o.name, round(o.seconds, 1)) for o in slow]}", flush=True)
     return 1 if bad else 0

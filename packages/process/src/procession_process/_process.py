@@ -10,7 +10,7 @@ from procession_core import AuthenticationString, ProcessStateError, check_timeo
 from . import _children, _hooks
 from ._bootstrap import run_child
 from ._launch import launch
-from ._methods import default_method
+from ._methods import default_method, set_start_method
 from ._parent import ParentProcess
 
 TYPE_CHECKING = False
@@ -90,6 +90,8 @@ class BaseProcess:
         global _numbers
         _numbers = count(1)
         _children.started = set()
+        if self._start_method is not None:
+            set_start_method(self._start_method, force=True)  # what the child starts, starts as it did
         return run_child(self, parent_sentinel)
 
     # ---- what the parent does ------------------------------------------------------------------------------

@@ -52,8 +52,6 @@ class _Finder:
         from importlib.machinery import ModuleSpec
 
         ours = OURS + fullname[len(ALIAS) :]
-        if ours.rpartition(".")[2].startswith("_"):
-            raise _missing(fullname)
         try:
             module = load(ours)
         except ModuleNotFoundError as error:

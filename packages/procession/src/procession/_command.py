@@ -102,23 +102,26 @@ def _script(path: str, rest: list[str]) -> tuple[CodeType, dict[str, Any]]:
     _set_path(os.path.dirname(os.path.realpath(path)))
     from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
+    absolute = os.path.join(os.getcwd(), path)  # not normalized: Python does not either
+    settings: dict[str, Any] = {"__file__": absolute, "__cached__": None}
     if path.endswith(".pyc"):
-        compiled = SourcelessFileLoader("__main__", path)
-        found = compiled.get_code("__main__")
+        loader = SourcelessFileLoader("__main__", absolute)
+        found = loader.get_code("__main__")
         if found is None:
             raise ImportError(f"no code object in {path}")
-        return found, {"__file__": os.path.abspath(path), "__loader__": compiled}
-    loader = SourceFileLoader("__main__", path)
-    return loader.source_to_code(source, path), {"__file__": os.path.abspath(path), "__loader__": loader}
+        return found, {**settings, "__loader__": loader}
+    settings["__loader__"] = SourceFileLoader("__main__", absolute)
+    return compile(source, absolute, "exec", dont_inherit=True), settings
 
 
 def _folder(path: str) -> tuple[CodeType, dict[str, Any]]:
     # Under -P and -I too: here the path is the program.
+    path = os.path.abspath(path)
     if getattr(sys.flags, "safe_path", False):
         sys.path.insert(0, path)
     else:
         sys.path[0] = path
-    return _spec("__main__", f"can't find '__main__' module in {path!r}", "")
+    return _spec("__main__", f"can't find '__main__' module in {sys.argv[0]!r}", "")
 
 
 def _module(name: str, rest: list[str]) -> tuple[CodeType, dict[str, Any]]:
@@ -161,6 +164,8 @@ def _spec(name: str, otherwise: str, package: str | None) -> tuple[CodeType, dic
 def _become(module: ModuleType, settings: dict[str, Any]) -> None:
     names = module.__dict__
     builtins = names.get("__builtins__")
+    if "__cached__" not in names:  # no module has it from Python 3.15 on
+        settings.pop("__cached__", None)
     names.clear()
     names.update(__name__="__main__", __doc__=None, __package__=None, __loader__=None, __spec__=None)
     names.update(__builtins__=builtins, __annotations__={})

@@ -75,6 +75,7 @@ MODULES = (
     "popen_fork",
     "popen_forkserver",
     "popen_spawn_posix",
+    "popen_spawn_win32",
     "process",
     "queues",
     "reduction",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-# What programs and tests reach for beyond the documentation.
 from procession_connection import (
+    CHALLENGE,
+    FAILURE,
+    WELCOME,
     Client,
     Connection,
     Listener,
@@ -21,8 +23,12 @@ from procession_connection import (
     reduce_connection,
     wait,
 )
+from procession_connection import create_response as _create_response
+from procession_connection import verify_challenge as _verify_challenge
 from procession_core import AuthenticationError, BufferTooShort
+from procession_core import ForkingPickler as _ForkingPickler
 
+_CHALLENGE, _FAILURE, _WELCOME = CHALLENGE, FAILURE, WELCOME
 _ConnectionBase = Connection
 
 __all__ = (

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from procession_shm import ShareableList, SharedMemory
-from procession_shm._shared_memory import _make_filename as _make_filename
+from procession_shm._shared_memory import _SHM_NAME_PREFIX, _USE_POSIX, _make_filename
 
 __all__ = ("ShareableList", "SharedMemory")

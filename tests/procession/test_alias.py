@@ -1,0 +1,139 @@
+"""``multiprocessing`` as an alias: one copy of each module, in every process that is launched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, **options)
+
+
+MODULES = """
+import sys
+import multiprocessing, multiprocessing.pool, multiprocessing.connection
+from multiprocessing import synchronize
+import procession, procession.pool, procession.synchronize
+assert multiprocessing is procession
+assert sys.modules["multiprocessing.pool"] is procession.pool is multiprocessing.pool
+assert synchronize is procession.synchronize
+assert procession.pool.__spec__.name == "procession.pool", procession.pool.__spec__
+assert procession.__spec__.name == "procession"
+import importlib
+assert importlib.import_module("multiprocessing.queues") is procession.queues
+try:
+    import multiprocessing.nonsense
+except ModuleNotFoundError as error:
+    assert error.name == "multiprocessing.nonsense"
+else:
+    raise SystemExit("imported nonsense")
+import concurrent.futures
+assert concurrent.futures.ProcessPoolExecutor.__init__.__globals__["mp"] is procession
+"""
+
+
+def test_one_copy_of_every_module() -> None:
+    done = python("-m", "procession", "-c", MODULES)
+    assert done.returncode == 0, done.stderr
+
+
+TREE = """
+import sys
+import multiprocessing as mp
+
+def look(method, depth, queue):
+    import multiprocessing.queues
+    queue.put((multiprocessing.__name__, sys.modules["multiprocessing.queues"].__name__, depth))
+    if depth:
+        child = mp.get_context(method).Process(target=look, args=(method, depth - 1, queue))
+        child.start()
+        child.join()
+
+if __name__ == "__main__":
+    queue = mp.Queue()
+    look(sys.argv[1], 2, queue)
+    for depth in (2, 1, 0):
+        assert queue.get(timeout=30) == ("procession", "procession.queues", depth)
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("-I",), ("-E", "-S")], ids=["plain", "isolated", "no-site"])
+def test_reaches_children_and_grandchildren(tmp_path: Path, start_method: str, flags: tuple[str, ...]) -> None:
+    script = tmp_path / "tree.py"
+    if not flags:
+        script.write_text(TREE)
+        done = python("-m", "procession", str(script), start_method)
+    else:
+        # Without site-packages, or PYTHONPATH, the program itself must say where the package is.
+        script.write_text(f"import sys\nsys.path[:] = {sys.path!r}\nimport procession\nprocession.install()\n{TREE}")
+        done = python(*flags, str(script), start_method)
+    assert done.returncode == 0, done.stderr
+
+
+def test_install_twice_is_one() -> None:
+    code = "import procession, sys; procession.install(); n = len(sys.meta_path); procession.install()"
+    done = python("-c", code + "; assert len(sys.meta_path) == n; import multiprocessing as m; assert m is procession")
+    assert done.returncode == 0, done.stderr
+
+
+def test_install_replaces_what_nobody_uses_yet() -> None:
+    code = "import sys, multiprocessing.pool; del multiprocessing; import procession; procession.install()"
+    done = python("-c", code + "; import multiprocessing.pool as p; assert p is procession.pool")
+    assert done.returncode == 0, done.stderr
+
+
+def test_install_too_late_names_the_users() -> None:
+    code = "import concurrent.futures.process, procession; procession.install()"
+    done = python("-c", code)
+    assert done.returncode == 1
+    assert "AlreadyInUseError" in done.stderr
+    assert "concurrent.futures.process" in done.stderr
+
+
+def test_programs_started_otherwise_keep_the_standard_library() -> None:
+    inner = "import multiprocessing; print(multiprocessing.__name__)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}], check=True)"
+    assert python("-m", "procession", "-c", code).stdout == "multiprocessing\n"
+
+
+STOWAWAY = """
+import multiprocessing as mp
+from multiprocessing import spawn
+
+class Stowaway:
+    def __setstate__(self, state):
+        import builtins
+        builtins.aboard = state
+
+original = spawn.get_preparation_data
+
+def wrapped(name):
+    data = original(name)
+    stowaway = data["stowaway"] = Stowaway()
+    stowaway.__dict__["seen"] = 1
+    return data
+
+def child(queue):
+    import builtins
+    queue.put(builtins.aboard)
+"""
+
+
+def test_wrapped_preparation_data_reaches_the_child(tmp_path: Path) -> None:
+    (tmp_path / "stowaway.py").write_text(STOWAWAY)
+    (tmp_path / "run.py").write_text(
+        "import stowaway\nimport multiprocessing as mp\nfrom multiprocessing import spawn\n"
+        "if __name__ == '__main__':\n"
+        "    spawn.get_preparation_data = stowaway.wrapped\n"
+        "    queue = mp.Queue()\n"
+        "    process = mp.get_context('spawn').Process(target=stowaway.child, args=(queue,))\n"
+        "    process.start()\n    print(queue.get(timeout=30))\n    process.join()\n"
+    )
+    done = python("-m", "procession", str(tmp_path / "run.py"))
+    assert done.stdout == "{'seen': 1}\n", done.stderr
