@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Runs CPython's own multiprocessing tests in one process; started by runner.py as `python -m procession driver.py`.
 
 Arguments: the start method, the suite, then `list`, or `run` with a file of test names and the descriptor to report on.
@@ -19,11 +20,10 @@ METHOD, SUITE = sys.argv[1], sys.argv[2]
 def provide() -> None:
     """What the tests' fixtures peek at, and what is not yet there to be imported."""
     import importlib
-    import types
-
     import multiprocessing
     import multiprocessing.process
     import multiprocessing.shared_memory
+    import types
 
     for name in ("dummy", "dummy.connection", "heap", "managers", "pool", "queues", "forkserver", "resource_tracker"):
         try:
