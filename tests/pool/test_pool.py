@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from procession_core import TimeoutError
+from procession_core import TimeoutError  # noqa: A004 - the documented name
 from procession_pool import CancelledError, Pool, RemoteTraceback, ThreadPool
 
 from . import tasks
@@ -51,9 +51,11 @@ def test_imap(any_pool: Any, chunksize: int) -> None:
 
 
 def test_values_of_all_kinds_arrive(any_pool: Any) -> None:
-    values = [None, True, False, 0, -1, 2**62, 2**63, -(2**63), -(2**70), 1.5, float("inf"), "", "text", "\x00", "é", "\ud800",
-              b"", b"x" * 10, b"y" * 5000, b"z" * 300000, "w" * 300000, (), (1, 2), (1, (2, ("a", None))), [], [1, 2, 3],
-              [1, True], [1.5, 2], ["a", [1]], {"a": 1}, {1, 2}, range(5), [2**80], (1, [2]), tuple(range(200))]  # fmt: skip
+    numbers = [0, -1, 2**62, 2**63, -(2**63), -(2**70), 1.5, float("inf")]
+    texts = ["", "text", "\x00", "\u00e9", "\ud800", b"", b"x" * 10, b"y" * 5000, b"z" * 300000, "w" * 300000]
+    tuples = [(), (1, 2), (1, (2, ("a", None))), (1, [2]), tuple(range(200))]
+    lists = [[], [1, 2, 3], [1, True], [1.5, 2], ["a", [1]], [2**80]]
+    values = [None, True, False, *numbers, *texts, *tuples, *lists, {"a": 1}, {1, 2}, range(5)]
     results = any_pool.map(tasks.same, values, 1)
     assert results == values
     assert [type(r) for r in results] == [type(v) for v in values]

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ._engine import Batch, Engine
+    from ._batches import Batch
+    from ._engine import Engine
     from ._functions import Function
     from ._policy import Policy
 
@@ -40,6 +41,7 @@ class Worker:
     """One worker as the engine sees it."""
 
     prefetch_below = 0.005
+    process: Any = None
     pid: int | None = None
     exitcode: int | None = None
 

@@ -208,7 +208,7 @@ class ProcessCrew(Crew):
 
     def stop_all(self, engine: Engine) -> None:
         self.stopping = True
-        self.departed = [worker.process for worker in engine.workers]  # type: ignore[attr-defined]
+        self.departed = [worker.process for worker in engine.workers]
         for worker in engine.workers:
             worker.leaving = True
             worker.channel.message(STOP)
@@ -217,7 +217,7 @@ class ProcessCrew(Crew):
 
     def end(self, worker: Worker, reason: str) -> None:
         worker.end_reason = reason
-        process = worker.process  # type: ignore[attr-defined]
+        process = worker.process
         if worker.timed_out and worker.link.dump_stack(process.pid):  # type: ignore[attr-defined]
             # Give it the time to write its stack.
             self._doomed.append((time.monotonic() + 0.05, worker))  # type: ignore[arg-type]
@@ -268,7 +268,7 @@ class ProcessCrew(Crew):
         """Tell all workers to end at once, without waiting."""
         for worker in engine.workers:
             try:
-                worker.process.terminate()  # type: ignore[attr-defined]
+                worker.process.terminate()
             except (OSError, ValueError):
                 pass
 

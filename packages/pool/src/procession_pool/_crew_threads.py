@@ -233,7 +233,7 @@ class ThreadCrew(Crew):
             )
             thread.exitcode = None  # type: ignore[attr-defined]
             thread.pid = None  # type: ignore[attr-defined]
-            worker.thread = worker.process = thread  # type: ignore[attr-defined]
+            worker.thread = worker.process = thread
             thread.start()
             engine.workers = [*engine.workers, worker]
             engine.channels = [*engine.channels, channel]

@@ -46,7 +46,7 @@ def _make_class() -> type[Any]:
             result.add_done_callback(done)
             return future
 
-        def map(  # type: ignore[override]
+        def map(
             self,
             fn: Callable[..., Any],
             *iterables: Iterable[Any],

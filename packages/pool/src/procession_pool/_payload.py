@@ -17,7 +17,8 @@ from _struct import Struct
 from collections import deque
 
 from procession_core import default_reducer
-from procession_shm import native, pack, unpack
+from procession_shm import native as _native
+from procession_shm import pack, unpack
 
 from ._errors import (
     ExceptionWithTraceback,
@@ -32,6 +33,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+native: Any = _native
 
 PICKLED, SPILLED, RAW, ERROR = 16, 17, 18, 19
 

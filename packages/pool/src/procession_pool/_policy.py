@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ._errors import WorkerDiedError
+from procession_core import WorkerDiedError
 
 _MOST_DELAY = 60.0
 

@@ -356,7 +356,10 @@ class Pool:
 
         Raises ValueError for a chunksize or buffersize below 1, or if the pool is closed.
         """
-        return self._imap(IMapIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options)
+        job: IMapIterator = self._imap(
+            IMapIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options
+        )
+        return job
 
     def imap_unordered(
         self,
@@ -369,9 +372,10 @@ class Pool:
         **options: Any,
     ) -> IMapUnorderedIterator:
         """As ``imap()``, but in the order in which the results become ready."""
-        return self._imap(
+        job: IMapUnorderedIterator = self._imap(
             IMapUnorderedIterator, func, iterable, CALL_ONE, chunksize, buffersize, progress, options
         )
+        return job
 
     def _istarmap(
         self, func: Any, iterable: Iterable[Any], chunksize: int, buffersize: int | None
@@ -408,7 +412,7 @@ class Pool:
             return job
         job = cls(engine, self, function, iterable, chunksize, kind, buffersize, policy)
         if progress:
-            total = len(iterable) if hasattr(iterable, "__len__") else None
+            total = iterable.__len__() if hasattr(iterable, "__len__") else None
             watch_imap(job, progress, total)
         engine.submit(job)
         return job
@@ -443,7 +447,9 @@ class Pool:
         if self.__dict__.get("_pool_ready") and self._state == RUN and self._engine.owner_pid == os.getpid():
             import warnings
 
-            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
+            warnings.warn(
+                f"unclosed running multiprocessing pool {self!r}", ResourceWarning, stacklevel=2, source=self
+            )
 
     def __reduce__(self) -> Any:
         raise TypeError(

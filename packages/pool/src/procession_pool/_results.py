@@ -109,6 +109,9 @@ class AsyncResult(Job):
 
     __slots__ = ("_arg", "_attempt", "_kind", "_not_before")
 
+    _arg: Any
+    _kind: int
+    _attempt: int
     _items: list[Any] | None = None
 
     def ready(self) -> bool:

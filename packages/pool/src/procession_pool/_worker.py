@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _signal  # the C module: `signal` would import enum in every worker
+import _signal  # type: ignore[import-not-found] # the C module: `signal` would import enum in every worker
 import sys
 
 from procession_core import debug, default_reducer, info, runtime
@@ -230,7 +230,6 @@ __all__ = (
     "STOP",
     "Setup",
     "WorkerState",
-    "os",
     "work",
     "worker_state",
 )

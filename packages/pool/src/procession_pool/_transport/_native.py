@@ -7,13 +7,15 @@ import select
 import time
 
 from procession_core import current_transfer
-from procession_shm import native as core
+from procession_shm import native
 
 from ._stacks import StackFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+core: Any = native
 
 TASK_RING = 65536
 RESULT_RING = 65536

@@ -125,7 +125,7 @@ class PortableChannel:
         dumps: Callable[[Any], Any],
     ) -> tuple[int, int]:
         """Send tasks; see procession_native._core.Channel.send()."""
-        payloads = []
+        payloads: list[Any] = []
         size = 0
         for item in items[start:stop]:
             try:

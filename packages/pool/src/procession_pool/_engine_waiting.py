@@ -1,0 +1,129 @@
+"""Callers that wait: the first collects the results, the others are told."""
+
+from __future__ import annotations
+
+import time
+from _thread import allocate_lock
+
+from ._engine_collect import EngineCollect
+from ._engine_state import LAZY_WAIT, WAKE_ALWAYS, WAKE_IDLE
+from ._iterators import IMapIterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._iterators import IMapIterator
+    from ._results import Job
+
+
+class EngineWaiting(EngineCollect):
+    """The engine's part that waits."""
+
+    def wait_for(self, job: Any, timeout: float | None) -> None:
+        """Wait until ``job`` is over (an iterator: has a result); collect results meanwhile."""
+        ready = job._ready if isinstance(job, IMapIterator) else None
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not (job._over if ready is None else ready()):
+            if self._lead.acquire(False):
+                try:
+                    self.hub.lead(True)
+                    if self._lead_until(job, ready, deadline):
+                        return
+                finally:
+                    self.hub.lead(False)
+                    self._lead.release()
+                    self._hand_over()
+            elif self._follow(job, ready, deadline):
+                return
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+
+    def _lead_until(self, job: Any, ready: Any, deadline: float | None) -> bool:
+        hub = self.hub
+        mode = WAKE_ALWAYS
+        while True:
+            self.pump()
+            if job._over if ready is None else ready():
+                return True
+            left = -1.0
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return True
+            if self._in_flight > len(self.workers) and mode != WAKE_ALWAYS:
+                wait = LAZY_WAIT if left < 0 else min(LAZY_WAIT, left)
+                if not hub.wait(self.channels, WAKE_IDLE, wait):
+                    mode = WAKE_ALWAYS
+            else:
+                if hub.wait(self.channels, WAKE_ALWAYS, left):
+                    mode = WAKE_IDLE
+
+    def _follow(self, job: Any, ready: Any, deadline: float | None) -> bool:
+        lock = allocate_lock()
+        lock.acquire()
+        entry = (job, lock)
+        self.enter()
+        try:
+            if job._over if ready is None else ready():
+                return True
+            if not self._lead.locked():
+                return False
+            self._followers.append(entry)
+        finally:
+            self.leave()
+        try:
+            lock.acquire(True, -1 if deadline is None else max(0.0, deadline - time.monotonic()))
+        finally:
+            self.enter()
+            try:
+                if entry in self._followers:
+                    self._followers.remove(entry)
+            finally:
+                self.leave()
+        return False
+
+    def _hand_over(self) -> None:
+        # The next one leads, or the pool's thread looks after what nobody waits for.
+        if self._followers:
+            self.enter()
+            try:
+                if self._followers:
+                    lock = self._followers.pop(0)[1]
+                    if lock.locked():
+                        lock.release()
+                    return
+            finally:
+                self.leave()
+        if (self._queue or self.urgent) and self.hub.any(self.channels):
+            self.crew.wake()
+
+    def add_hook(self, job: Job, hook: Callable[[Job], object]) -> None:
+        """Call ``hook(job)`` in the pool's thread when the job is over; now if it is."""
+        self.enter()
+        try:
+            if not job._over:
+                if job._hooks is None:
+                    job._hooks = []
+                    self.urgent += 1
+                job._hooks.append(hook)
+                self._pump()
+                return
+        finally:
+            self.leave()
+        hook(job)
+
+    def when_ready(self, job: IMapIterator, watcher: Callable[[Any], object]) -> bool:
+        """Call ``watcher(job)`` once a result is there; False if one is there already."""
+        self.enter()
+        try:
+            self._pump()
+            if job._ready():
+                return False
+            self._watchers.setdefault(job, []).append(watcher)
+            self.urgent += 1
+            self._tidy()
+            return True
+        finally:
+            self.leave()
