@@ -312,7 +312,7 @@ static void test_barrier(void)
 
 int main(void)
 {
-    if (getenv("PROCESSION_SLOW")) rounds = 100;
+    if (getenv("PROCESSION_SLOW")) rounds = 20;
     CHECK(arena_ensure() == AR_OK);
     A = process_arena;
     uint64_t before = SH_GET(&A->h->used_bytes);
