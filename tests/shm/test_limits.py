@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
+
 from procession_shm import memory, native, pack, set_memory_limit
 
 pytestmark = [pytest.mark.native_only, pytest.mark.linux_only]
@@ -120,3 +122,23 @@ assert refused(lambda: Array("d", shape=(1024, 1024)))
 value = Value("i", 5)
 assert value.value == 5
 """)
+
+
+def test_memory_by_process(children):
+    block = native.Block(3 << 20)
+
+    def held():
+        return {entry["pid"]: entry["bytes"] for entry in memory()["processes"]}
+
+    parent = os.getpid()
+    before = held()[parent]
+    assert before >= 3 << 20
+
+    def work():
+        mine = native.Block(5 << 20)
+        seen = held()
+        return seen[os.getpid()], seen[parent], mine.size
+
+    child, seen, _ = children.in_fork(work)
+    assert child >= (8 << 20) and seen == before
+    assert memory()["peak"] >= memory()["used"] >= block.size

@@ -253,11 +253,17 @@ def test_random_kills_give_their_memory_back():
     before = used()
     for _ in range(40):
         message = pack([Buffer(bytearray(chance.randrange(65536, 1 << 21))) for _ in range(3)])
+        # A child that is killed before it has registered is given up only after a while: let it begin.
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
+            os.write(writer, b"x")
             while True:
                 again = pack(unpack(message.data, message.refs))
                 unpack(again.data, again.refs)
+        os.read(reader, 1)
+        os.close(reader)
+        os.close(writer)
         signal.sigtimedwait([], chance.random() / 50)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -1,4 +1,4 @@
-/* py_names.c: tracked names of shared-memory segments as Python sees them: names_add, names_discard, names_list. */
+/* py_names.c: tracked names of segments, and what each process holds, as Python sees them. */
 #include "py_cells.h"
 #include "names.h"
 
@@ -78,12 +78,31 @@ static PyObject *py_names_leave(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
     Py_RETURN_NONE;
 }
 
+static PyObject *py_slot_memory(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    unsigned long slot = PyLong_AsUnsignedLong(arg);
+    if (slot == (unsigned long)-1 && PyErr_Occurred()) return NULL;
+    if (process_arena == NULL || slot >= REGISTRY_SLOTS) {
+        PyErr_Format(PyExc_ValueError, "there is no slot %lu", slot);
+        return NULL;
+    }
+    uint64_t blocks, bytes;
+    Py_BEGIN_ALLOW_THREADS
+    arena_begin(process_arena);
+    bytes = ref_slot_bytes(process_arena, (uint32_t)slot, &blocks);
+    arena_end(process_arena);
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("(KK)", (unsigned long long)blocks, (unsigned long long)bytes);
+}
+
 static PyMethodDef functions[] = {
     {"names_add", py_names_add, METH_O, "names_add(name): let the last process of the tree remove the segment."},
     {"names_discard", py_names_discard, METH_O, "names_discard(name): the segment needs no removal any more."},
     {"names_list", py_names_list, METH_NOARGS, "names_list(): the names that the end of the tree would remove."},
     {"names_leave", py_names_leave, METH_NOARGS,
      "names_leave(): this process ends; the last one of the tree removes the segments that are still tracked."},
+    {"slot_memory", py_slot_memory, METH_O,
+     "slot_memory(slot): (blocks, bytes) that the process of a registry slot holds; what several hold counts for each."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -426,6 +426,24 @@ void ref_release_slot(struct arena *a, uint32_t slot)
     }
 }
 
+uint64_t ref_slot_bytes(struct arena *a, uint32_t slot, uint64_t *blocks)
+{
+    uint64_t bytes = 0, n = 0;
+    for (aoff chunk = SH_PEEK(&slot_at(a, slot)->ledger); chunk;) {
+        sh64 *w = arena_ptr(a, chunk);
+        if (!w) break;
+        for (uint32_t i = 1; i <= LEDGER_ENTRIES; i++) {
+            aoff block = SH_PEEK(&w[i]);
+            if (!block) continue;
+            bytes += block_size(a, block);
+            n++;
+        }
+        chunk = SH_PEEK(&w[0]);
+    }
+    *blocks = n;
+    return bytes;
+}
+
 /* -- parcels ------------------------------------------------------------------------------------------------- */
 
 static bool parcel_step(struct arena *a, aoff payload)

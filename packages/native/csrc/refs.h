@@ -50,6 +50,9 @@ int  ref_load_ledger(struct arena *a);                     /* spawned child: ent
 void ref_settle(struct arena *a);
 void ref_release_slot(struct arena *a, uint32_t slot);     /* all of a dead slot's references, transactions */
 
+/* Under the lock: what a process holds, in bytes of payload; blocks that others hold too are counted for each. */
+uint64_t ref_slot_bytes(struct arena *a, uint32_t slot, uint64_t *blocks);
+
 void refs_free_private(struct arena *a);
 
 /* A parcel owns references in flight: payload: 8 count, then offsets. */

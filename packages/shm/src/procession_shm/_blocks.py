@@ -12,13 +12,21 @@ if TYPE_CHECKING:
 
 
 def memory() -> dict[str, Any]:
-    """Return what the arena of this process tree uses, in bytes: ``used``, ``peak`` and more.
+    """Return what the arena of this process tree uses, in bytes: ``used``, ``peak``, ``limit`` (None: none),
+    ``file_size``, ``kept_free`` (free, but not given back to the kernel), and ``processes``: for each live
+    process ``pid``, ``name``, ``blocks`` and ``bytes`` that it holds. What several hold counts for each.
 
     Empty without the C core, and before the first shared object.
     """
     if native is None or not native.attached():
         return {}
     usage: dict[str, Any] = native.memory()
+    usage["processes"] = processes = []
+    for process in native.processes():
+        if process["alive"]:
+            blocks, size = native.slot_memory(process["slot"])
+            held = {"pid": process["pid"], "name": process["name"], "blocks": blocks, "bytes": size}
+            processes.append(held)
     return usage
 
 
