@@ -67,7 +67,8 @@ def modules() -> list[str]:
 
 def table_text() -> str:
     """Return the text of ``_names.py``."""
-    lines = [HEADER.format("Which module each public name comes from."), "NAMES = {"]
+    lines = [HEADER.format("Which module each public name comes from.")]
+    lines += ['__all__ = ("MODULES", "MODULES_BY_NAME", "NAMES")', "", "NAMES = {"]
     lines += [f'    "{name}": "{module}",' for name, module in names().items()]
     lines += ["}", "", "MODULES = ("]
     lines += [f'    "{name}",' for name in modules()]

@@ -33,9 +33,6 @@ def provide() -> None:
             sys.modules[f"multiprocessing.{name}"] = module = types.ModuleType(f"multiprocessing.{name}")
             parent = sys.modules[f"multiprocessing.{name}".rpartition(".")[0]]
             setattr(parent, name.rpartition(".")[2], module)
-    for name in ("BaseManager", "BaseProxy", "RemoteError", "SyncManager", "SharedMemoryManager"):  # TEMPORARY
-        if not hasattr(multiprocessing.managers, name):
-            setattr(multiprocessing.managers, name, type(name, (), {"register": classmethod(lambda *a, **k: None), "__init__": lambda *a, **k: None}))
     if not hasattr(multiprocessing.dummy, "Process"):
         class P:
             def __getattr__(self, name): return None

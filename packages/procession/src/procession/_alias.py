@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+__all__ = ("ALIAS", "OURS", "AlreadyInUseError", "install", "install_in_child", "installed")
+
 ALIAS = "multiprocessing"
 OURS = "procession"
 

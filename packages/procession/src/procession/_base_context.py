@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any
 
+__all__ = ("BaseContext", "available", "concrete_contexts")
+
 concrete_contexts: dict[str, BaseContext] = {}
 """Start method -> its context."""
 

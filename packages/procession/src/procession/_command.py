@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType, TracebackType
     from typing import Any, NoReturn
 
+__all__ = ("USAGE", "UsageError", "main")
+
 USAGE = """\
 usage: python -m procession SCRIPT [argument ...]
        python -m procession -m MODULE [argument ...]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+__all__ = ("DefaultContext", "ForkContext", "ForkServerContext", "SpawnContext", "context_of", "default_context")
+
 
 def context_of(name: str) -> BaseContext:
     """Return the context of start method *name*: what a pickled context is loaded by."""

@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+__all__ = ("load", "lookup")
+
 _MODULES = frozenset(MODULES)
 
 

@@ -5,6 +5,8 @@ Written by tools/gen_namespace.py; edit PLACES there.
 
 from __future__ import annotations
 
+__all__ = ("MODULES", "MODULES_BY_NAME", "NAMES")
+
 NAMES = {
     "SUBDEBUG": "procession_core",
     "SUBWARNING": "procession_core",

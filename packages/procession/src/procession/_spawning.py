@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+__all__ = ("assert_spawning", "get_spawning_popen", "set_spawning_popen")
+
 
 def get_spawning_popen() -> Any:
     """Return what carries the child that this thread is pickling, None if it pickles none.
