@@ -43,6 +43,9 @@ def forked(alive: set[int], function: Callable[..., Any], *args: Any) -> int:
         finally:
             os._exit(1)
     alive.add(pid)
+    # A child that is killed before it has taken its slot keeps the references that it inherited until we end.
+    while all(process["pid"] != pid for process in core().processes()):
+        time.sleep(0.0005)
     return pid
 
 
