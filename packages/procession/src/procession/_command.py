@@ -11,6 +11,7 @@ import os
 import sys
 
 from ._alias import install
+from ._lazy import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ USAGE = """\
 usage: python -m procession SCRIPT [argument ...]
        python -m procession -m MODULE [argument ...]
        python -m procession -c CODE [argument ...]
+       python -m procession --doctor [--json] [--remove] [--strict]
 
 Runs the program as `python` would, with `multiprocessing` and all its submodules replaced by procession: in this
 process and in every process that procession launches. SCRIPT may be a folder or zip file with a __main__.py.
+--doctor examines this machine and installation instead; it is the command `procession doctor`.
 """
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -41,6 +44,8 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="", file=sys.stdout if arguments else sys.stderr)
         raise SystemExit(0 if arguments else 2)
+    if arguments[0] == "--doctor":
+        raise SystemExit(load("procession._doctor").doctor(arguments[1:]))
     install()
     try:
         code, settings = _find(arguments)
