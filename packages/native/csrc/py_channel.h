@@ -17,17 +17,42 @@ enum item_tag {
 #define ITEM_SMALL 4096u          /* longer bytes and strings are left to the caller */
 #define ITEM_MAX 0xffffffu
 
-struct buffer { char *data; size_t used, room; char inside[512]; };
+struct buffer { char *data; size_t used, room; bool full /* dumps() said that no more should follow */; char inside[512]; };
 
 void buffer_init(struct buffer *b);
 void buffer_free(struct buffer *b);
 int  buffer_add(struct buffer *b, const void *data, size_t size);   /* -1: no memory */
 
-/* Appends one item.  What it cannot write itself goes to dumps(obj) -> (tag, bytes).  Returns 0, or -1 with an exception
+/* Appends one item.  What it cannot write itself goes to dumps(obj) -> (tag, bytes),
+ * or (tag, bytes, anything) when the batch should go out with this item.  Returns 0, or -1 with an exception
  * set and the buffer as it was. */
 int  item_encode(struct buffer *b, PyObject *obj, PyObject *dumps, int depth);
 /* Reads one item at *at (which moves on); NULL with an exception. */
 PyObject *item_decode(const char **at, const char *end, PyObject *loads);
 int  item_skip(const char **at, const char *end);
+
+typedef struct {
+    PyObject_HEAD
+    Py_buffer memory, hub_memory;
+    struct channel *c;
+    struct hub *hub;
+    int eventfd;
+    uint32_t spin_ns;
+    int cpus;
+    uint64_t batch_at;      /* worker: position of the batch in hand */
+    struct batch *batch;    /* worker: the batch in hand, NULL: none */
+    const char *item, *item_end;
+    uint32_t item_index;    /* worker: index of the item at `item` */
+    uint64_t idle_since;
+} Channel; /* one side of a channel, Channel in Python */
+
+#define SPIN_MOST_NS 40000u
+
+extern PyObject *channel_type, *hub_type;
+extern PyType_Spec hub_spec;
+
+int channel_memory(PyObject *from, Py_buffer *view, size_t least, const char *what);
+void spin_adapt(uint32_t *spin, bool won, int cpus);
+PyObject *exception_raised(void);   /* the current exception, which is cleared */
 
 #endif

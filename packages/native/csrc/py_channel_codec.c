@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void buffer_init(struct buffer *b) { b->data = b->inside; b->used = 0; b->room = sizeof b->inside; }
+void buffer_init(struct buffer *b) { b->data = b->inside; b->used = 0; b->room = sizeof b->inside; b->full = false; }
 void buffer_free(struct buffer *b) { if (b->data != b->inside) free(b->data); }
 
 static int buffer_grow(struct buffer *b, size_t more)
@@ -75,7 +75,8 @@ static int add_opaque(struct buffer *b, PyObject *obj, PyObject *dumps)
     if (made == NULL) return -1;
     int result = -1;
     PyObject *tag = NULL, *data = NULL;
-    if (PyTuple_Check(made) && PyTuple_Size(made) == 2) {
+    if (PyTuple_Check(made) && PyTuple_Size(made) >= 2) {
+        b->full = PyTuple_Size(made) > 2;
         tag = PyTuple_GetItem(made, 0);
         data = PyTuple_GetItem(made, 1);
     }

@@ -48,7 +48,7 @@ class Worker:
     def __init__(self, number: int, channel: Any, quota: int | None) -> None:
         self.number = number
         self.channel = channel
-        self.dumps: Callable[[Any], tuple[int, bytes]] = _no_dumps
+        self.dumps: Callable[[Any], tuple[Any, ...]] = _no_dumps
         self.quota = quota
         self.batches: dict[int, Batch] = {}
         self.known: dict[int, Function] = {}

@@ -163,11 +163,11 @@ class ProcessCrew(Crew):
     # ---- talking
 
     def teach(self, worker: Worker, function: Function) -> bool:
-        assert_worker: Any = worker
+        target: Any = worker
         payload = function.payload
         if len(payload) > 4000:
-            tag, data = assert_worker.payloads.dumps(function.function)
-            assert_worker.kept.assign(-function.slot - 1)
+            tag, data, *_ = target.payloads.dumps(function.function)
+            target.kept.assign(-function.slot - 1)
         else:
             tag, data = 16, payload
         message = FUNCTION + default_reducer.dumps((function.slot, function.soft_timeout, tag, data))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 
+from ._batches import Batch
 from ._engine_state import CLOSE, GATHER, QUICK, RUN, TERMINATE
 from ._engine_waiting import EngineWaiting
 from ._errors import CancelledError
@@ -78,8 +79,14 @@ class Engine(EngineWaiting):
             try:
                 hub.lead(True)
                 self.jobs[job._job] = job
-                self._queue.append(job)
-                self._lead_until(job, None, None)
+                self.enter()
+                try:
+                    if not self._start_now(job):
+                        self._queue.append(job)
+                        self._pump()
+                finally:
+                    self.leave()
+                self._lead_until(job, None, None, fresh=True)
             finally:
                 hub.lead(False)
                 self._lead.release()
@@ -87,6 +94,17 @@ class Engine(EngineWaiting):
         else:
             self.submit_call(job)
         return job.get()
+
+    def _start_now(self, job: AsyncResult) -> bool:
+        # The short way for a call that finds an idle worker and no queue.
+        function = job._function
+        if self._queue or job._policy is not None or function is None or self.broken is not None:
+            return False
+        for worker in self.workers:
+            if not worker.batches and worker.room():
+                batch = Batch(0, None, [job], function, job._kind, [job._arg], 0, 1, 0)
+                return self._send(worker, batch, None) > 0
+        return False
 
     def submit_failed(self, job: Job, error: BaseException) -> None:
         """A job that cannot be sent: it fails at once."""

@@ -40,11 +40,14 @@ class EngineWaiting(EngineCollect):
             if deadline is not None and time.monotonic() >= deadline:
                 return
 
-    def _lead_until(self, job: Any, ready: Any, deadline: float | None) -> bool:
+    def _lead_until(self, job: Any, ready: Any, deadline: float | None, fresh: bool = False) -> bool:
         hub = self.hub
         mode = WAKE_ALWAYS
         while True:
-            self.pump()
+            if fresh:
+                fresh = False
+            else:
+                self.pump()
             if job._over if ready is None else ready():
                 return True
             left = -1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from procession_core import TimeoutError as Late
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,8 +69,6 @@ def _make_class() -> type[Any]:
             inner = self._pool._istarmap(fn, zip(*iterables, strict=False), chunksize, buffersize)
 
             def results() -> Iterator[Any]:
-                from procession_core import TimeoutError as Late
-
                 while True:
                     try:
                         if deadline is None:

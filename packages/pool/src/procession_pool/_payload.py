@@ -41,6 +41,7 @@ PICKLED, SPILLED, RAW, ERROR = 16, 17, 18, 19
 INLINE = 8000
 """Longer payloads do not go through the channel itself."""
 
+_LARGE = 65536
 _HANDLE = Struct("=QQQIQ")
 
 
@@ -52,7 +53,7 @@ class Payloads:
         # Without the arena there is nowhere else to put them, and the channel takes any length.
         self._inline = inline if native is not None else None
 
-    def dumps(self, obj: Any) -> tuple[int, bytes]:
+    def dumps(self, obj: Any) -> tuple[int, bytes] | tuple[int, bytes, bool]:
         """Return the payload of *obj*. Raises what pickling raises."""
         inline = self._inline
         if inline is not None and type(obj) is bytes and len(obj) > inline:
@@ -63,13 +64,16 @@ class Payloads:
             return self._put(SPILLED, data, message.refs)
         if message.refs:
             self._keep(message.refs)
+            return PICKLED, data, True
         return PICKLED, data
 
-    def _put(self, tag: int, data: bytes, refs: list[Any]) -> tuple[int, bytes]:
+    def _put(self, tag: int, data: bytes, refs: list[Any]) -> tuple[int, bytes] | tuple[int, bytes, bool]:
         block = native.Block(len(data))
         native.block_fill(block, data)
         self._keep([block, *refs])
-        return tag, _HANDLE.pack(*block.handle(), len(data))
+        payload = _HANDLE.pack(*block.handle(), len(data))
+        # Large ones go out one by one, so that a worker begins while the next is being made.
+        return (tag, payload, True) if len(data) > _LARGE else (tag, payload)
 
     def loads(self, tag: int, data: bytes) -> Any:
         """Return the object of a payload. Raises what unpickling raises."""

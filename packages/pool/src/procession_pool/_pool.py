@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from procession_core import Finalize, is_exiting
+from procession_process import Process
 
 from ._crew_processes import ProcessCrew
 from ._crew_queues import QueueCrew, QueueHolder
@@ -575,11 +576,7 @@ def forget_engine(engine: Engine, thread: Any) -> None:
 class _DefaultContext:
     """What a pool uses that is given no context."""
 
-    @staticmethod
-    def Process(*args: Any, **kwargs: Any) -> Any:
-        from procession_process import Process
-
-        return Process(*args, **kwargs)
+    Process = Process
 
 
 def default_context() -> Any:

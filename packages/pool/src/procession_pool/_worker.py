@@ -132,7 +132,7 @@ def _quiet_payload(payloads: Payloads, value: Any) -> bytes:
     if value is None:
         return b""
     try:
-        tag, data = payloads.dumps(value)
+        tag, data = payloads.dumps(value)[:2]
     except Exception as error:
         tag, data = payloads.failed(MaybeEncodingError(error, value))
     return bytes([tag]) + data
@@ -146,7 +146,7 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
     take = channel.next
     run = channel.run
 
-    def dumps(obj: Any) -> tuple[int, bytes]:
+    def dumps(obj: Any) -> tuple[int, bytes] | tuple[int, bytes, bool]:
         try:
             return encode(obj)
         except Exception as error:

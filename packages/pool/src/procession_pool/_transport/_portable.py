@@ -129,7 +129,7 @@ class PortableChannel:
         size = 0
         for item in items[start:stop]:
             try:
-                payload = dumps(item)
+                payload = dumps(item)[:2]
             except Exception:
                 if not payloads:
                     raise
@@ -319,7 +319,7 @@ class PortableWorkerChannel:
         self,
         function: Callable[..., Any],
         loads: Callable[[int, bytes], Any],
-        dumps: Callable[[Any], tuple[int, bytes]],
+        dumps: Callable[[Any], tuple[Any, ...]],
         failed: Callable[[BaseException], tuple[int, bytes]],
         most: int,
     ) -> int:
@@ -332,7 +332,7 @@ class PortableWorkerChannel:
             begun = time.monotonic_ns()
             status = 0
             try:
-                payload = dumps(_call(function, mode, loads(*payloads[index])))
+                payload = dumps(_call(function, mode, loads(*payloads[index])))[:2]
             except BaseException as error:
                 payload = failed(error)
                 status = 1
