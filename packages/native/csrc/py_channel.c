@@ -278,10 +278,14 @@ static int emit(Channel *self, struct buffer *b)
     }
 }
 
-PyDoc_STRVAR(emit_doc, "emit(data)\n\nSend bytes to the pool as a message; waits for room.");
-static PyObject *channel_emit(Channel *self, PyObject *data)
+PyDoc_STRVAR(emit_doc, "emit(data, ring)\n\nSend bytes to the pool as a message; waits for room. With ring false the pool\n"
+             "finds it when it looks the next time.");
+static PyObject *channel_emit(Channel *self, PyObject *args)
 {
     Py_buffer view;
+    PyObject *data;
+    int ring;
+    if (!PyArg_ParseTuple(args, "Op", &data, &ring)) return NULL;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
     struct buffer b;
     buffer_init(&b);
@@ -290,7 +294,7 @@ static PyObject *channel_emit(Channel *self, PyObject *data)
     buffer_free(&b);
     PyBuffer_Release(&view);
     if (done < 0) return NULL;
-    hub_ring(self->hub, self->eventfd, true);
+    if (ring) hub_ring(self->hub, self->eventfd, true);
     Py_RETURN_NONE;
 }
 
@@ -334,7 +338,9 @@ static PyObject *channel_next(Channel *self, PyObject *args)
         uint64_t now = monotonic_ns();
         if (!begun) {
             begun = now;
-            hub_ring(self->hub, self->eventfd, true);
+            /* A worker that has just started has no news: the pool has given it what there was. */
+            if (self->ran) hub_ring(self->hub, self->eventfd, true);
+            self->ran = false;
         }
         if (limit != UINT64_MAX && now - begun >= limit) {
             SH_SET(&c->waited_ns, SH_PEEK(&c->waited_ns) + (now - begun));
@@ -461,6 +467,7 @@ static PyObject *channel_run(Channel *self, PyObject *args)
         begun = now;
         if (emit(self, &b) < 0) goto fail;
         ran++;
+        self->ran = true;
         uint64_t waiting = SH_PEEK(&c->r_head) - SH_GET(&c->r_tail);
         hub_ring(self->hub, self->eventfd, waiting > SH_PEEK(&c->result_size) / 2 || slow);
         if (ran % SIGNALS_EVERY == 0 && PyErr_CheckSignals() < 0) goto fail;
@@ -490,7 +497,7 @@ static PyMethodDef channel_methods[] = {
     {"ready", (PyCFunction)channel_ready, METH_NOARGS, "ready() -> bool\n\nWhether results wait."},
     {"positions", (PyCFunction)channel_positions, METH_NOARGS,
      "positions() -> (written, read)\n\nBytes of results ever written and ever read."},
-    {"emit", (PyCFunction)channel_emit, METH_O, emit_doc},
+    {"emit", (PyCFunction)channel_emit, METH_VARARGS, emit_doc},
     {"next", (PyCFunction)channel_next, METH_VARARGS, next_doc},
     {"run", (PyCFunction)channel_run, METH_VARARGS, run_doc},
     {NULL, NULL, 0, NULL},

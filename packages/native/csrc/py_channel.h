@@ -43,7 +43,7 @@ typedef struct {
     struct batch *batch;    /* worker: the batch in hand, NULL: none */
     const char *item, *item_end;
     uint32_t item_index;    /* worker: index of the item at `item` */
-    uint64_t idle_since;
+    bool ran;               /* worker: tasks have run since the pool was last told that none is left */
 } Channel; /* one side of a channel, Channel in Python */
 
 #define SPIN_MOST_NS 40000u

@@ -8,6 +8,7 @@ typedef struct {
     Py_buffer memory;
     struct hub *hub;
     uint32_t spin_ns;
+    uint32_t heard;   /* the leader's bell when the last wait ended: a ring between two waits is not lost */
     int cpus;
 } Hub;
 
@@ -70,6 +71,11 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "O!Id", &PyList_Type, &channels, &mode, &timeout) || check_channels(channels) < 0) return NULL;
     struct hub *h = self->hub;
     Py_ssize_t n = PyList_Size(channels);
+    uint32_t bell = SH_GET(&h->leader_bell);
+    if (bell != self->heard) {
+        self->heard = bell;
+        return PyBool_FromLong(has_results(channels));
+    }
     if (has_results(channels)) Py_RETURN_TRUE;
     /* The list may change as soon as the GIL is released: look at the words, and keep the channels alive. */
     PyObject *keep = PySequence_Tuple(channels);
@@ -77,7 +83,6 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
     struct channel *few[16], **all = n <= 16 ? few : PyMem_Malloc((size_t)n * sizeof *all);
     if (all == NULL) { Py_DECREF(keep); return PyErr_NoMemory(); }
     for (Py_ssize_t i = 0; i < n; i++) all[i] = ((Channel *)PyTuple_GetItem(keep, i))->c;
-    uint32_t bell = SH_GET(&h->leader_bell);
     bool won = false, spun = false;
     Py_BEGIN_ALLOW_THREADS
     if (self->spin_ns && mode != WAKE_NEVER) {
@@ -98,6 +103,7 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
         for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
     }
     Py_END_ALLOW_THREADS
+    self->heard = SH_GET(&h->leader_bell);
     if (all != few) PyMem_Free(all);
     Py_DECREF(keep);
     if (PyErr_CheckSignals() < 0) return NULL;

@@ -6,7 +6,7 @@ queues); the kinds differ in their crew (``_crew_*.py``).
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 
 from ._batches import Batch
 from ._engine_state import CLOSE, GATHER, QUICK, RUN, TERMINATE
@@ -77,6 +77,7 @@ class Engine(EngineWaiting):
         if self._lead.acquire(False):
             hub = self.hub
             try:
+                self._leader = get_ident()
                 hub.lead(True)
                 self.jobs[job._job] = job
                 self.enter()
@@ -88,6 +89,7 @@ class Engine(EngineWaiting):
                     self.leave()
                 self._lead_until(job, None, None, fresh=True)
             finally:
+                self._leader = 0
                 hub.lead(False)
                 self._lead.release()
                 self._hand_over()

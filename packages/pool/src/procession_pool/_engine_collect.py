@@ -76,7 +76,7 @@ class EngineCollect(EngineDispatch):
                 for job, value in zip(jobs[first : first + count], values, strict=True):
                     if job._sealed:
                         continue
-                    if self._followers or not job._plain():
+                    if self._followers or self._leader != self._owner or not job._plain():
                         job._deliver(0, [value])
                         continue
                     # AsyncResult._finish(), spelt out for the many calls of a batch

@@ -79,6 +79,9 @@ class EngineJobs(EngineState):
 
     def job_progress(self, job: Any) -> None:
         """Wake who waits for this job."""
+        if self._leader and self._leader != self._owner:
+            # Maybe it is what the leader waits for, and no worker will ring for it any more.
+            self.hub.ring_leader()
         if self._followers:
             for waited, lock in self._followers:
                 if waited is job and lock.locked():

@@ -71,6 +71,7 @@ class EngineState:
         self._owner = 0
         self._again = False
         self._lead = allocate_lock()
+        self._leader = 0  # the thread that holds it
         self._followers: list[tuple[Any, Any]] = []
         self._watchers: dict[IMapIterator, list[Callable[[Any], object]]] = {}
         self._inbox: deque[tuple[Worker, int, int, int, list[Any]]] = deque()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 
 from ._engine_collect import EngineCollect
 from ._engine_state import LAZY_WAIT, WAKE_ALWAYS, WAKE_IDLE
@@ -28,10 +28,12 @@ class EngineWaiting(EngineCollect):
         while not (job._over if ready is None else ready()):
             if self._lead.acquire(False):
                 try:
+                    self._leader = get_ident()
                     self.hub.lead(True)
                     if self._lead_until(job, ready, deadline):
                         return
                 finally:
+                    self._leader = 0
                     self.hub.lead(False)
                     self._lead.release()
                     self._hand_over()

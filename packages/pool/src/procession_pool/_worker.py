@@ -108,22 +108,22 @@ def work(link: Any, setup: Setup) -> None:
             value = setup.initializer(*setup.initargs)
         except BaseException as error:
             tag, data = payloads.failed(error)
-            channel.emit(INIT_FAILED + bytes([tag]) + data)
+            channel.emit(INIT_FAILED + bytes([tag]) + data, True)
             kept.collect()
             channel.drained(5.0)
             if isinstance(error, Exception):
                 sys.exit(1)
             raise
-    channel.emit(READY + _quiet_payload(payloads, value))
+    channel.emit(READY + _quiet_payload(payloads, value), False)
     _serve(channel, payloads, kept)
     if setup.on_exit is not None:
         try:
             value = setup.on_exit()
         except Exception as error:
             tag, data = payloads.failed(error)
-            channel.emit(EXIT_VALUE + bytes([tag]) + data)
+            channel.emit(EXIT_VALUE + bytes([tag]) + data, True)
         else:
-            channel.emit(EXIT_VALUE + _quiet_payload(payloads, value))
+            channel.emit(EXIT_VALUE + _quiet_payload(payloads, value), True)
         channel.drained(5.0)
     debug("worker exiting")
 

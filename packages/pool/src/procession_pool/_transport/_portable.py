@@ -299,7 +299,7 @@ class PortableWorkerChannel:
         """The pipe keeps what was written."""
         return True
 
-    def emit(self, data: bytes) -> None:
+    def emit(self, data: bytes, ring: bool) -> None:
         """Send bytes to the pool."""
         self._results.send_bytes(default_reducer.dumps((_MESSAGE, data)))
 
