@@ -96,6 +96,13 @@ int frame_write(struct frame_out *f)
             continue;
         }
         f->done += (size_t)n;
+        size_t asked = 0;
+        for (int i = 0; i < count; i++) asked += v[i].iov_len;
+        if ((size_t)n < asked) {
+            /* A blocking write stops early only for a signal, whose handler must run before the next one blocks. */
+            errno = EINTR;
+            return FRAME_ERRNO;
+        }
     }
     return FRAME_OK;
 }
@@ -198,6 +205,10 @@ int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done
                                        : recv(fd, to + *done, left, kind == FRAME_PACKET ? 0 : MSG_WAITALL);
         if (n > 0) {
             *done += (size_t)n;
+            if (kind != FRAME_PIPE && kind != FRAME_PACKET && (size_t)n < left) {
+                errno = EINTR;                   /* MSG_WAITALL stops early for a signal too, or at the end */
+                return FRAME_ERRNO;
+            }
         } else if (n == 0) {
             return FRAME_CUT;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

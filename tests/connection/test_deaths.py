@@ -1,0 +1,154 @@
+"""Either side killed at each stage: the other one gets an error or goes on, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import threading
+
+import pytest
+
+from procession_connection import Client, Listener, Pipe
+from procession_connection._handshake import accepting, connecting
+from procession_core import AuthenticationError
+
+KEY = b"key"
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def read_message(sock):
+    header = sock.recv(4, socket.MSG_WAITALL)
+    return sock.recv(struct.unpack("!i", header)[0], socket.MSG_WAITALL)
+
+
+def walk(sock, handshake, steps):
+    """Go *steps* steps of a handshake over a plain socket, then die."""
+    step = next(handshake)
+    for _ in range(steps):
+        try:
+            if isinstance(step, int):
+                step = handshake.send(read_message(sock))
+            else:
+                sock.sendall(struct.pack("!i", len(step)) + step)
+                step = next(handshake)
+        except StopIteration:
+            break
+    die()
+
+
+def forked(call, *args):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            call(*args)
+        finally:
+            os._exit(1)
+    return pid
+
+
+def killed(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("steps", range(7))
+def test_a_client_killed_during_the_handshake(steps, leak_check):
+    def client(address):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(address)
+        walk(sock, connecting(KEY), steps)
+
+    with Listener(authkey=KEY, backlog=8) as listener:
+        pid = forked(client, listener.address)
+
+        def serve():
+            while True:
+                with listener.accept() as accepted:
+                    try:
+                        accepted.send(accepted.recv())
+                        return
+                    except (EOFError, OSError):  # the dead one had come through
+                        continue
+
+        server = threading.Thread(target=serve)
+        server.start()
+        assert killed(pid)
+        with Client(listener.address, authkey=KEY) as connection:
+            connection.send(1)
+            assert connection.recv() == 1
+        server.join()
+
+
+@pytest.mark.parametrize("steps", range(7))
+def test_a_listener_killed_during_the_handshake(steps, tmp_path, leak_check):
+    path = str(tmp_path / "socket")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen()
+
+    def server():
+        sock, _ = listening.accept()
+        listening.close()
+        walk(sock, accepting(KEY), steps)
+
+    pid = forked(server)
+    listening.close()
+    try:
+        connection = Client(path, authkey=KEY)
+    except (EOFError, OSError, AuthenticationError):
+        assert steps < 7
+    else:
+        with pytest.raises((EOFError, OSError)):
+            connection.recv()
+        connection.close()
+    assert killed(pid)
+
+
+@pytest.mark.parametrize("duplex", [True, False])
+def test_a_sender_killed_in_the_middle_of_a_message(duplex, leak_check):
+    reader, writer = Pipe(duplex)
+
+    def send():
+        reader.close()
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        signal.signal(signal.SIGALRM, lambda *_: die())
+        writer.send_bytes(bytes(50_000_000))
+
+    pid = forked(send)
+    writer.close()
+    assert killed(pid)
+    with pytest.raises(OSError, match="got end of file during message"):
+        reader.recv_bytes()
+    reader.close()
+
+
+@pytest.mark.parametrize("duplex", [True, False])
+def test_a_receiver_killed_in_the_middle_of_a_message(duplex, leak_check):
+    reader, writer = Pipe(duplex)
+
+    def receive():
+        writer.close()
+        os.read(reader.fileno(), 1000)
+        die()
+
+    pid = forked(receive)
+    reader.close()
+    with pytest.raises(OSError):
+        writer.send_bytes(bytes(50_000_000))
+    assert killed(pid)
+    writer.close()
+
+
+def test_a_reader_sees_the_death_of_the_only_writer(leak_check):
+    reader, writer = Pipe(duplex=False)
+    pid = forked(die)
+    writer.close()
+    assert killed(pid)
+    assert reader.poll(10)
+    with pytest.raises(EOFError):
+        reader.recv()
+    reader.close()
