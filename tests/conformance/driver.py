@@ -47,6 +47,7 @@ def provide() -> None:
 
     # Tests replace what makes names and look at the platform: they must reach the module that uses them.
     segments.ShareableList = multiprocessing.shared_memory.ShareableList
+    segments.__all__ = multiprocessing.shared_memory.__all__
     multiprocessing.shared_memory = sys.modules["multiprocessing.shared_memory"] = segments
     if not hasattr(multiprocessing.resource_tracker, "_CLEANUP_FUNCS"):
         multiprocessing.resource_tracker._CLEANUP_FUNCS = {"noop": lambda name: None}
@@ -66,7 +67,8 @@ if SUITE == "main_handling":
         env.pop("__cleanenv", None)
         if os.environ.get("CONFORMANCE_PLAIN") != "1":
             args = ("-m", "procession", *args)
-        return _start(*args, __isolated=False, **env)
+        # Without any variable it would add -E, and PYTHONPATH with the package would not count.
+        return _start(*args, __isolated=False, **{"CONFORMANCE": "1", **env})
 
     _helper.run_python_until_end = _aliased
     for _name, _value in list(vars(_suite).items()):

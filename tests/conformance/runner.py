@@ -160,6 +160,12 @@ def known(variant: str) -> list[dict[str, object]]:
     return [entry for entry in entries if entry.get("variant", variant) == variant]
 
 
+def runnable(entries: list[dict[str, object]], wanted: list[str]) -> list[str]:
+    """Leave out what known_differences.toml says is not to be run."""
+    barred = [entry for entry in entries if entry.get("run") is False]
+    return [name for name in wanted if not expected(barred, name)]
+
+
 def expected(entries: list[dict[str, object]], name: str) -> bool:
     """Say whether one of *entries* names test *name*."""
     patterns = [pattern for entry in entries for pattern in entry["tests"]]  # type: ignore[attr-defined]
@@ -185,7 +191,7 @@ def main(arguments: list[str]) -> int:
         wanted = names(method, suite, plain)
         if arguments[1:]:
             wanted = [name for name in wanted if any(fnmatch.fnmatch(name, pattern) for pattern in arguments[1:])]
-        outcomes = run(method, suite, wanted, plain)
+        outcomes = run(method, suite, runnable(entries, wanted), plain)
         counts: dict[str, int] = {}
         for outcome in outcomes:
             status = outcome.status
