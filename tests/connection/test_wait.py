@@ -82,3 +82,29 @@ def test_what_cannot_be_waited_for():
         wait([1_000_000], 0)
     with pytest.raises(ValueError):
         wait([], float("nan"))
+
+
+class Late:
+    """Its descriptor says less, or more, than is there."""
+
+    def __init__(self, descriptor, answers):
+        self.fileno = lambda: descriptor
+        self.answers = answers
+
+    def _has_input(self):
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def test_objects_that_know_better_than_their_descriptor_are_asked():
+    silent, end = Pipe()
+    late = Late(silent.fileno(), [False, True])
+    ended = os.open(os.devnull, os.O_RDONLY)
+    try:
+        # What came while the other was waited for counts, although the descriptor is quiet yet.
+        assert wait([late, ended], 10) == [late, ended]
+        end.send(1)
+        assert wait([Late(silent.fileno(), [False])], 0.05) == []
+    finally:
+        os.close(ended)
+        silent.close()
+        end.close()

@@ -134,7 +134,7 @@ class TLSConnection(Connection):
             self._ended = True
         return True
 
-    def _pending(self) -> bool:
+    def _has_input(self) -> bool:
         return bool(self._buffer) or self._ended or self._read_some()
 
     def _need(self, size: int, started: bool) -> None:
@@ -173,7 +173,7 @@ class TLSConnection(Connection):
 
     def _poll(self, handle: int, timeout: float | None) -> bool:
         deadline = None if timeout is None else monotonic() + max(timeout, 0.0)
-        while not self._pending():
+        while not self._has_input():
             # Records without a message (session tickets) make the socket readable too.
             left = None if deadline is None else max(0.0, deadline - monotonic())
             if not _framing.poll(handle, left) and deadline is not None and monotonic() >= deadline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from procession_core import check_timeout, deadline_after, remaining
 
 from . import _framing
-from ._tls import TLSConnection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     """
     objects = object_list if type(object_list) is list else list(object_list)
     fds = []
-    encrypted = []
+    asked = []
     for obj in objects:
         if type(obj) is int:
             fds.append(obj)
@@ -40,22 +39,23 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
                 ) from None
             continue
         fds.append(fileno())
-        if type(obj) is TLSConnection:
-            encrypted.append(len(fds) - 1)
-    if encrypted:
-        return _wait_decrypting(objects, fds, encrypted, check_timeout(timeout))
+        if hasattr(obj, "_has_input"):
+            asked.append(len(fds) - 1)
+    if asked:
+        return _wait_asking(objects, fds, asked, check_timeout(timeout))
     return [objects[position] for position in _framing.wait(fds, check_timeout(timeout))]
 
 
-def _wait_decrypting(
-    objects: list[Any], fds: list[int], encrypted: list[int], timeout: float | None
-) -> list[Any]:
-    # What is decrypted already does not make the descriptor readable, and a record without a message does.
+def _wait_asking(objects: list[Any], fds: list[int], asked: list[int], timeout: float | None) -> list[Any]:
+    # Some descriptors do not say it all. What is decrypted already does not make one readable, and a record without
+    # a message does; a queue's is rung a moment after the item is there, and a process that put it and ended in that
+    # moment must not look as if it had ended without. Such objects are asked, before and after.
     deadline = deadline_after(timeout)
     while True:
-        decrypted = [position for position in encrypted if objects[position]._pending()]
-        found = set(_framing.wait(fds, 0.0 if decrypted else remaining(deadline)))
-        spurious = {position for position in found.intersection(encrypted) if not objects[position]._pending()}
-        ready = (found - spurious).union(decrypted)
+        before = any(objects[position]._has_input() for position in asked)
+        found = set(_framing.wait(fds, 0.0 if before else remaining(deadline)))
+        ready = found.difference(asked).union(position for position in asked if objects[position]._has_input())
         if ready or (deadline is not None and remaining(deadline) == 0.0):
             return [obj for position, obj in enumerate(objects) if position in ready]
+        for position in found:
+            fds[position] = objects[position].fileno()  # quiet again

@@ -76,6 +76,10 @@ class QueueReader(QueueEnd):
             poller.poll(None if left is None else left * 1000 + 1)
         return True
 
+    def _has_input(self) -> bool:
+        # connection.wait() asks: the descriptor is rung by a thread, a moment after the item is there.
+        return bool(self._queue._is_shut_down) or not self._queue.empty()
+
     def recv(self) -> Any:
         """Take an item; waits for one. Raises as ``get()`` does."""
         return self._queue.get()
