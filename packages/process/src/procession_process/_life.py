@@ -36,6 +36,11 @@ def read_end() -> int:
             _inherited = -1
         _ends = os.pipe()
         _arm_reset()
+        try:
+            # Here, once, and not in each child that is forked: loading it takes half a millisecond.
+            import fcntl  # noqa: F401
+        except ImportError:
+            pass
     return _ends[0]
 
 
