@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ._segment import LEADING_SLASH, PREFIX, open_segment, remove_segment
-from ._tracking import track, untrack
+from ._tracking import track, tracks_attached, untrack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class SharedMemory:
             mapping, self._size = open_segment(full, flags, self._mode, room)
         self._name = full
         self._mmap = mapping
-        if track and _USE_POSIX:
+        if track and _USE_POSIX and (create or tracks_attached()):
             try:
                 _track(full)
             except BaseException:

@@ -7,6 +7,8 @@ removes, when it ends in order, what it tracks itself.
 
 from __future__ import annotations
 
+from procession_core import runtime
+
 from ._native import native
 
 TYPE_CHECKING = False
@@ -15,4 +17,13 @@ if TYPE_CHECKING or native is None:
 else:
     from ._tracking_native import track, tracked, untrack
 
-__all__ = ("track", "tracked", "untrack")
+
+
+def tracks_attached() -> bool:
+    """Say whether this process tracks what it attaches to. Without the core the end of the first child that attached
+    would be the end of the segment, so there only the main process does.
+    """
+    return native is not None or not runtime.is_child
+
+
+__all__ = ("track", "tracked", "tracks_attached", "untrack")
