@@ -33,12 +33,23 @@ def header(size: int) -> bytes:
     return SHORT.pack(-1) + LONG.pack(size)
 
 
+def _around(fd: int, family: int = -1, type: int = -1) -> Any:
+    """Return a socket object for *fd*, to be detached. Raises OSError if it is no socket."""
+    import socket
+
+    sock = socket.socket(family, type, -1, fd)
+    if socket.getdefaulttimeout() is not None:
+        # The program's default is for its own sockets; a new object has just made the descriptor non-blocking.
+        sock.settimeout(None)
+    return sock
+
+
 def kind_of(fd: int) -> int:
     """Return the kind of *fd*. Raises OSError if it is not open."""
     import socket
 
     try:
-        sock = socket.socket(fileno=fd)
+        sock = _around(fd)
     except OSError:
         os.fstat(fd)  # raises for a descriptor that is not open
         return PIPE
@@ -89,7 +100,7 @@ def send_fds(fd: int, kind: int, data: Any, fds: Sequence[int]) -> None:
     joined = len(view) <= _JOIN_LIMIT
     first = start + view if joined else start
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))]
-    sock = socket.socket(socket.AF_UNIX, _socket_type(kind), 0, fd)
+    sock = _around(fd, socket.AF_UNIX, _socket_type(kind))
     try:
         written = sock.sendmsg([first], ancillary)
     finally:
@@ -182,7 +193,7 @@ def recv_fds(fd: int, kind: int) -> bytes | tuple[bytes, list[int]]:
     import socket
     from array import array
 
-    sock = socket.socket(socket.AF_UNIX, _socket_type(kind), 0, fd)
+    sock = _around(fd, socket.AF_UNIX, _socket_type(kind))
     try:
         room = socket.CMSG_SPACE(_MAX_FDS * 4)
         while True:
