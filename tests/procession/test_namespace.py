@@ -60,3 +60,10 @@ def test_all_is_what_the_table_says_and_dir_shows_it() -> None:
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'procession' has no attribute 'Processs'"):
         procession.Processs  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", sorted(Path(procession.__file__).parent.rglob("*.py")), ids=lambda path: path.stem)
+def test_every_module_has_a_true_list_of_names(path: Path) -> None:
+    parts = path.relative_to(Path(procession.__file__).parent.parent).with_suffix("").parts
+    module = importlib.import_module(".".join(part for part in parts if part != "__init__"))
+    assert set(module.__all__) <= set(dir(module))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+__all__ = ("ERROR", "about", "doctor", "examine_orphans", "main", "test_layers")
+
 ERROR = "error"
 
 _WIDTH = 14

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+__all__ = ("CHECKS", "run_apart", "run_here")
+
 _SKIPPED = "skipped: "
 _STARTS = 5
 

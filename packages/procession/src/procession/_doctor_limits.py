@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+__all__ = ("MIB", "NOTE", "OK", "WARNING", "Finding", "cgroup_value", "examine", "human", "meminfo", "read")
+
 OK = "ok"
 NOTE = "note"
 WARNING = "warning"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+__all__ = ("show_trees", "trees")
+
 _ARENA = "/memfd:procession"
 
 
