@@ -1,0 +1,83 @@
+"""A real scheduler and real workers on the loopback interface, shared by the tests of a module."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+distributed = pytest.importorskip("distributed", reason="distributed is not installed (tox -e cluster installs it)")
+
+
+class Cluster:
+    """``dask scheduler`` and ``dask worker`` as processes of their own."""
+
+    def __init__(self, folder: Path, workers: int = 2) -> None:
+        self.file = folder / "scheduler.json"
+        self.members: list[subprocess.Popen[bytes]] = []
+        self._run("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file))
+        for number in range(workers):
+            self._run(
+                "worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1",
+                "--name", f"w{number}", "--local-directory", str(folder / f"w{number}"), "--nanny",
+            )  # fmt: skip
+        self.client = distributed.Client(scheduler_file=str(self.file), set_as_default=False, timeout=60)
+        self.client.wait_for_workers(workers, timeout=60)
+        self.address = self.client.scheduler.address
+
+    def _run(self, *command: str) -> None:
+        self.members.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *command],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
+            )
+        )
+
+    def kill_scheduler(self) -> None:
+        self.members[0].kill()
+        self.members[0].wait()
+
+    def close(self) -> None:
+        for member in reversed(self.members):
+            member.terminate()
+        for member in self.members:
+            try:
+                member.wait(20)
+            except subprocess.TimeoutExpired:
+                member.kill()
+                member.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield made
+    made.client.close()
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def ctx(cluster: Cluster) -> Iterator[Any]:
+    from procession_cluster import ClusterContext
+
+    with ClusterContext(cluster.address) as context:
+        yield context
+
+
+def eventually(condition: Any, seconds: float = 30.0) -> None:
+    """Wait until condition() holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail("the condition did not come true")
+        time.sleep(0.02)
