@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-distributed = pytest.importorskip("distributed", reason="distributed is not installed (tox -e cluster installs it)")
+distributed = pytest.importorskip(
+    "distributed", reason="distributed is not installed (tox -e cluster installs it)"
+)
 
 
 class Cluster:
@@ -22,11 +24,20 @@ class Cluster:
     def __init__(self, folder: Path, workers: int = 2) -> None:
         self.file = folder / "scheduler.json"
         self.members: list[subprocess.Popen[bytes]] = []
-        self._run("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file))
+        self._run(
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--scheduler-file",
+            str(self.file),
+        )
         for number in range(workers):
             self._run(
-                "worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1",
-                "--name", f"w{number}", "--local-directory", str(folder / f"w{number}"), "--nanny",
+                "worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--no-dashboard",
+                "--host", "127.0.0.1", "--name", f"w{number}", "--local-directory", str(folder / f"w{number}"), "--nanny",
             )  # fmt: skip
         self.client = distributed.Client(scheduler_file=str(self.file), set_as_default=False, timeout=60)
         self.client.wait_for_workers(workers, timeout=60)

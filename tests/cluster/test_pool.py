@@ -9,8 +9,10 @@ import threading
 from typing import Any
 
 import pytest
+
 from procession_cluster import ClusterContext
-from procession_core import NotSupportedError, ServerDiedError, TimeoutError, WorkerDiedError
+from procession_core import NotSupportedError, ServerDiedError, WorkerDiedError
+from procession_core import TimeoutError as ProcessTimeoutError
 from procession_pool import BrokenPoolError, RemoteError, RemoteTraceback
 
 from .conftest import Cluster, eventually
@@ -62,6 +64,14 @@ def fail_to_start() -> None:
     raise OSError("no licence")
 
 
+def test_the_meta_distribution_gives_the_context(cluster: Cluster) -> None:
+    procession = pytest.importorskip("procession")
+    with procession.get_context("dask", address=cluster.address) as context, context.Pool() as pool:
+        assert pool.map(square, range(4)) == [0, 1, 4, 9]
+    with pytest.raises(TypeError, match="address"):
+        procession.get_context("fork", address=cluster.address)
+
+
 def test_apply_map_starmap(ctx: Any) -> None:
     with ctx.Pool() as pool:
         assert pool.apply(square, (7,)) == 49
@@ -95,7 +105,7 @@ def test_callbacks_and_timeouts(ctx: Any) -> None:
         assert seen[0] == 9
         assert isinstance(seen[1], KeyError)
         late = pool.apply_async(slow, (2,))
-        with pytest.raises(TimeoutError, match=r"within 0\.01 s"):
+        with pytest.raises(ProcessTimeoutError, match=r"within 0\.01 s"):
             late.get(0.01)
         with pytest.raises(ValueError, match="not ready"):
             late.successful()

@@ -35,12 +35,14 @@ class ClusterContext:
     """``procession.get_context("dask", address=...)``.
 
     Args:
-        address: ``"tcp://host:port"`` of a scheduler, a ``distributed.Client``, or None for an embedded local cluster that
+        address: ``"tcp://host:port"`` of a scheduler, a ``distributed.Client``, or None for an embedded
+        local cluster that
             ends with the context.
         security: a ``distributed.Security``, for TLS.
         options: passed to ``distributed.LocalCluster`` (address None) or ``distributed.Client``.
 
-    Raises NotSupportedError where distributed is not installed, OSError where there is no scheduler at the address.
+    Raises NotSupportedError where distributed is not installed, OSError where there is no scheduler at
+    the address.
     """
 
     def __init__(self, address: Any = None, *, security: Any = None, **options: Any) -> None:
@@ -106,7 +108,9 @@ class ClusterContext:
         """Return this context; another method is asked of ``procession.get_context()``."""
         if method in (None, "dask"):
             return self
-        raise ValueError(f"a dask context gives no context for {method!r}; use procession.get_context({method!r})")
+        raise ValueError(
+            f"a dask context gives no context for {method!r}; use procession.get_context({method!r})"
+        )
 
     def freeze_support(self) -> None:
         """Nothing to do."""
@@ -133,4 +137,6 @@ class ClusterContext:
 
 
 def _not_here(name: str, *unused: Any, **options: Any) -> Any:
-    raise NotSupportedError(f"{name} cannot be had on a cluster, whose machines share no memory; {_ELSEWHERE[name]}")
+    raise NotSupportedError(
+        f"{name} cannot be had on a cluster, whose machines share no memory; {_ELSEWHERE[name]}"
+    )

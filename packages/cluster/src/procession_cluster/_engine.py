@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from procession_core import NotSupportedError, ServerDiedError, WorkerDiedError
+from procession_pool import CancelledError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,22 +57,20 @@ class Engine:
 
     def threads(self) -> int:
         """Return how many tasks the cluster runs at a time."""
-        return max(1, sum(self.client.nthreads().values()))
+        return max(1, sum(int(n) for n in self.client.nthreads().values()))
 
     def translate(self, error: BaseException, task: object) -> BaseException:
         """Return what a pool's user gets for an error of the engine (not of the task)."""
         name = type(error).__name__
         if name == "KilledWorker":
-            return WorkerDiedError(
-                f"{task} killed every worker that ran it: {error}", task=task, attempt=len(getattr(error, "args", ())) or 1
-            )
+            return WorkerDiedError(f"{task} killed every worker that ran it: {error}", task=task)
         if name in ("CancelledError", "FutureCancelledError", "FuturesCancelledError"):
             if self.alive:
-                from procession_pool import CancelledError
-
                 return CancelledError(f"{task} was cancelled")
             return ServerDiedError(f"the Dask scheduler is gone; {task} is lost")
-        if name in ("CommClosedError", "ClosedClientError") or (isinstance(error, OSError) and not self.alive):
+        if name in ("CommClosedError", "ClosedClientError") or (
+            isinstance(error, OSError) and not self.alive
+        ):
             return ServerDiedError(f"the Dask scheduler is gone; {task} is lost")
         return error
 

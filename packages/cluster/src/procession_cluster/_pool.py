@@ -21,7 +21,9 @@ _BIG = 1 << 20
 
 
 class _Chunk:
-    """Items of one chunk, with the big arguments taken out and sent ahead, each object once however many tasks use it."""
+    """Items of one chunk, with the big arguments taken out and sent ahead, each object once however many
+    tasks use it.
+    """
 
     def __init__(self, known: dict[int, tuple[Any, Any]], scatter: Callable[[Any], Any]) -> None:
         self.known = known
@@ -47,7 +49,10 @@ class _Chunk:
         if mode == "one":
             return [self._take(i, None, item) for i, item in enumerate(items)]
         if mode == "star":
-            return [tuple(self._take(i, (None, at), v) for at, v in enumerate(item)) for i, item in enumerate(items)]
+            return [
+                tuple(self._take(i, (None, at), v) for at, v in enumerate(item))
+                for i, item in enumerate(items)
+            ]
         return [
             (
                 tuple(self._take(i, ("args", at), v) for at, v in enumerate(args)),
@@ -92,7 +97,8 @@ class Pool:
         # Weak: a result that is not ready is kept alive by the callbacks of its futures.
         self._results: WeakSet[AsyncResult] = WeakSet()
 
-    # ---- calls ---------------------------------------------------------------------------------------------
+    # ---- calls
+    # ---------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
         if self._state != "RUN":
@@ -186,12 +192,22 @@ class Pool:
             result._futures.append(self._submit(func, mode, part, done, retries, known))
         return result
 
-    def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None, **options: Any) -> Any:
+    def map(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        **options: Any,
+    ) -> Any:
         """Call *func* for each item and return the list of results in order."""
         return self._map(func, "one", iterable, chunksize, None, None, **options).get()
 
     def starmap(
-        self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None, **options: Any
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        **options: Any,
     ) -> Any:
         """Like ``map()``; each item is a tuple of arguments."""
         return self._map(func, "star", iterable, chunksize, None, None, **options).get()
@@ -221,7 +237,12 @@ class Pool:
         return self._map(func, "star", iterable, chunksize, callback, error_callback, **options)
 
     def _imap(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int, ordered: bool, buffersize: int | None
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int,
+        ordered: bool,
+        buffersize: int | None,
     ) -> IMapIterator:
         self._check()
         if chunksize < 1:
@@ -236,18 +257,29 @@ class Pool:
         return IMapIterator(self._engine, iter(iterable), submit, chunksize, ordered, window)
 
     def imap(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1, *, buffersize: int | None = None
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
     ) -> IMapIterator:
         """Return an iterator over the results in order; the input is read as results are taken."""
         return self._imap(func, iterable, chunksize, True, buffersize)
 
     def imap_unordered(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1, *, buffersize: int | None = None
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int = 1,
+        *,
+        buffersize: int | None = None,
     ) -> IMapIterator:
         """Like ``imap()``, in the order in which results arrive."""
         return self._imap(func, iterable, chunksize, False, buffersize)
 
-    # ---- the end -------------------------------------------------------------------------------------------
+    # ---- the end
+    # -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Take no more tasks."""
@@ -271,7 +303,9 @@ class Pool:
         self._check()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.terminate()
 
     def __reduce__(self) -> Any:

@@ -71,7 +71,9 @@ class Process:
 
     @property
     def exitcode(self) -> int | None:
-        """None while it runs; 0, 1 or what SystemExit said; -15 after terminate(); -9 if its workers died."""
+        """None while it runs; 0, 1 or what SystemExit said; -15 after terminate(); -9 if its workers
+        died.
+        """
         if self._terminated:
             return -15
         if self._future is None or not self._future.done():
@@ -92,5 +94,7 @@ class Process:
     def close(self) -> None:
         """Forget the task; ValueError while it runs."""
         if self.is_alive():
-            raise ValueError("Cannot close a process while it is still running. You should first call join() or terminate().")
+            raise ValueError(
+                "Cannot close a process while it is still running. You should first call join() or terminate()."
+            )
         self._future = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from queue import Empty, Full
 
 from ._engine import dask
@@ -14,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class Queue(_Named):
-    """A queue that any process of the cluster may use; items pass through the scheduler, so keep them small."""
+    """A queue that any process of the cluster may use; items pass through the scheduler, so keep them
+    small.
+    """
 
     def __init__(self, engine: Any, maxsize: int = 0) -> None:
         self._maxsize = max(0, maxsize)
@@ -35,7 +36,7 @@ class Queue(_Named):
         seconds = _seconds(block, timeout)
         try:
             self._dask.put(data, timeout=0.05 if seconds == 0 else seconds)
-        except (TimeoutError, asyncio.TimeoutError):
+        except TimeoutError:
             raise Full from None
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
@@ -47,7 +48,7 @@ class Queue(_Named):
         seconds = _seconds(block, timeout)
         try:
             data = self._dask.get(timeout=0.05 if seconds == 0 else seconds)
-        except (TimeoutError, asyncio.TimeoutError):
+        except TimeoutError:
             raise Empty from None
         return cloudpickle.loads(data)
 

@@ -1,6 +1,7 @@
 """What runs on the cluster's workers.
 
-These functions are sent by value: the workers need no procession installed, only what the tasks themselves import. So this
+These functions are sent by value: the workers need no procession installed, only what the tasks
+themselves import. So this
 file imports nothing of procession, and what must be kept between two tasks is kept on Dask's worker object.
 """
 
@@ -49,11 +50,15 @@ def travel(error: BaseException) -> tuple[bool, Any, str]:
     return False, error, text
 
 
-def run_chunk(pool: str, start: bytes, chunk: bytes, mode: str, *big: Any) -> tuple[float, list[tuple[Any, ...]]]:
+def run_chunk(
+    pool: str, start: bytes, chunk: bytes, mode: str, *big: Any
+) -> tuple[float, list[tuple[Any, ...]]]:
     """Run the tasks of a chunk one after another; the seconds it took, and an outcome for each.
 
-    An outcome is (True, value), (False, exception, traceback), or for an initializer's failure (None, exception, traceback).
-    What the user's code is needed to unpickle is unpickled here, so that the scheduler never has to import it; *big* are the
+    An outcome is (True, value), (False, exception, traceback), or for an initializer's failure (None,
+    exception, traceback).
+    What the user's code is needed to unpickle is unpickled here, so that the scheduler never has to
+    import it; *big* are the
     arguments that were sent to the cluster beforehand.
     """
     import time
@@ -91,7 +96,9 @@ def run_chunk(pool: str, start: bytes, chunk: bytes, mode: str, *big: Any) -> tu
 
 
 def put(item: Any, key: Any, value: Any) -> Any:
-    """Return *item* with *value* where a big argument was taken out: key None is the item itself, else (part, index or name)."""
+    """Return *item* with *value* where a big argument was taken out: key None is the item itself, else
+    (part, index or name).
+    """
     if key is None:
         return value
     part, at = key

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ._engine import Engine
 
 _LOOK = 0.5
-"""Seconds between two looks at whether the scheduler is still there, while waiting for something it should send."""
+"""Seconds between two looks at whether the scheduler is still there, while waiting for something it
+should send.
+"""
 
 
 def rebuild(outcome: tuple[Any, ...]) -> tuple[bool, Any]:
@@ -43,7 +45,9 @@ class Waiting:
         self.changed = threading.Condition()
 
     def until(self, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until ready() (called with the lock held); False after *timeout* seconds. Raises ServerDiedError."""
+        """Wait until ready() (called with the lock held); False after *timeout* seconds. Raises
+        ServerDiedError.
+        """
         deadline = None if timeout is None else time.monotonic() + max(0.0, timeout)
         with self.changed:
             while not ready():
@@ -122,11 +126,15 @@ class AsyncResult:
         return self._error is None
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait at most *timeout* seconds (None: for ever). Raises ServerDiedError if the scheduler dies meanwhile."""
+        """Wait at most *timeout* seconds (None: for ever). Raises ServerDiedError if the scheduler dies
+        meanwhile.
+        """
         self._waiting.until(lambda: self._over, timeout)
 
     def get(self, timeout: float | None = None) -> Any:
-        """Return the result. Raises TimeoutError, WorkerDiedError, ServerDiedError, or what the task raised."""
+        """Return the result. Raises TimeoutError, WorkerDiedError, ServerDiedError, or what the task
+        raised.
+        """
         if not self._waiting.until(lambda: self._over, timeout):
             raise TimeoutError(f"no result within {timeout} s; the task goes on, get() may be called again")
         if self._error is not None:
@@ -153,7 +161,13 @@ class IMapIterator:
     """Results of ``imap()`` and ``imap_unordered()``, read while the input is still being read."""
 
     def __init__(
-        self, engine: Engine, items: Iterator[Any], submit: Callable[..., Any], batch: int, ordered: bool, window: int
+        self,
+        engine: Engine,
+        items: Iterator[Any],
+        submit: Callable[..., Any],
+        batch: int,
+        ordered: bool,
+        window: int,
     ) -> None:
         self._waiting = Waiting(engine)
         self._items = items
@@ -186,7 +200,9 @@ class IMapIterator:
                 with self._waiting.changed:
                     self._order.append(number)
                     self._pending[number] = None
-                self._submit(chunk, lambda seconds, outcomes, number=number: self._put(number, seconds, outcomes))
+                self._submit(
+                    chunk, lambda seconds, outcomes, number=number: self._put(number, seconds, outcomes)
+                )
             if failure is not None:
                 with self._waiting.changed:
                     self._order.append(self._next)

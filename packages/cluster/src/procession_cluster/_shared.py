@@ -1,6 +1,7 @@
 """Value and the manager's list, dict and Namespace, as variables of the scheduler.
 
-Not Dask actors: an actor lives on one worker and dies with it, and a task that calls an actor of its own worker waits for itself.
+Not Dask actors: an actor lives on one worker and dies with it, and a task that calls an actor of its own
+worker waits for itself.
 A change is a read, a write and a lock, five round trips to the scheduler; a read is one.
 """
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 _READING = frozenset(
     (
-        "__add__", "__contains__", "__getitem__", "__len__", "__mul__", "copy", "count", "get", "index", "items", "keys",
-        "values",
+        "__add__", "__contains__", "__getitem__", "__len__", "__mul__", "copy", "count", "get", "index", "items",
+        "keys", "values",
     )
 )  # fmt: skip
 
@@ -65,7 +66,9 @@ class _Remote(_Named):
 
 
 class Value(_Remote):
-    """A number that all tasks see; ``get_lock()`` guards what needs more than one step, ``add()`` is one step."""
+    """A number that all tasks see; ``get_lock()`` guards what needs more than one step, ``add()`` is one
+    step.
+    """
 
     def __init__(self, engine: Any, typecode_or_type: Any, *args: Any, lock: Any = True) -> None:
         import ctypes
@@ -77,7 +80,9 @@ class Value(_Remote):
         }  # fmt: skip
         kind = codes.get(typecode_or_type, typecode_or_type)
         if not isinstance(kind, type) or not hasattr(kind(), "value"):
-            raise TypeError(f"bad typecode {typecode_or_type!r}: a simple ctypes type or one of {', '.join(codes)}")
+            raise TypeError(
+                f"bad typecode {typecode_or_type!r}: a simple ctypes type or one of {', '.join(codes)}"
+            )
         super().__init__(engine, kind(*args).value)
         self._lock = lock if lock not in (True, False, None) else RLock(engine)
 

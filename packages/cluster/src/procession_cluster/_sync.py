@@ -22,7 +22,8 @@ def _scheduler(client: Any) -> dict[str, Any]:
 class _Named:
     """Something that the scheduler knows by name; pickles to its name and is opened by whoever loads it.
 
-    The Dask object is made at its first use: a task's arguments are loaded in the worker's event loop, which must not wait.
+    The Dask object is made at its first use: a task's arguments are loaded in the worker's event loop,
+    which must not wait.
     """
 
     def __init__(self, engine: Any) -> None:

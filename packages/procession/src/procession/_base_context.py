@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from procession_core import AuthenticationError, BufferTooShort, ProcessError
+from procession_core import AuthenticationError, BufferTooShort, NotSupportedError, ProcessError
 from procession_core import TimeoutError as ProcessTimeoutError
 
 from ._lazy import load
@@ -25,6 +25,17 @@ available: set[str] = set()
 """Start methods of this platform whose context has been handed out."""
 
 
+def cluster_context(options: dict[str, Any]) -> Any:
+    """Return a context on a cluster. Raises NotSupportedError where procession-cluster is not installed."""
+    try:
+        cluster = load("procession_cluster")
+    except ModuleNotFoundError as error:
+        raise NotSupportedError(
+            "the context 'dask' needs the distribution procession-cluster: pip install procession[cluster]"
+        ) from error
+    return cluster.ClusterContext(**options)
+
+
 class BaseContext:
     """The API of the package, every object made for the start method of this context.
 
@@ -42,11 +53,19 @@ class BaseContext:
 
     # ---- this and other contexts ---------------------------------------------------------------------------
 
-    def get_context(self, method: str | None = None) -> BaseContext:
+    def get_context(self, method: str | None = None, **options: Any) -> Any:
         """Return the context of *method*; None: this one.
 
-        Raises ValueError for a start method that is unknown or that this platform does not have.
+        ``"dask"`` gives a context whose pool, queues and locks are on a cluster; *options* are those of
+        ``procession_cluster.ClusterContext``: ``address``, ``security``.
+
+        Raises ValueError for a start method that is unknown or that this platform does not have, TypeError for options of a start
+        method, which has none, NotSupportedError for "dask" where procession-cluster is not installed.
         """
+        if method == "dask":
+            return cluster_context(options)
+        if options:
+            raise TypeError(f"get_context() takes no options for start method {method!r}, got {', '.join(options)}")
         if method is None:
             return self
         context = concrete_contexts.get(method)

@@ -82,12 +82,14 @@ class DefaultContext(BaseContext):
 
     Process = Process
 
-    def get_context(self, method: str | None = None) -> BaseContext:
+    def get_context(self, method: str | None = None, **options: Any) -> Any:
         """Return the context of *method*; None: of the chosen start method, which is fixed by that.
+
+        ``get_context("dask", address=...)`` is described at ``BaseContext.get_context()``.
 
         Raises ValueError for a start method that is unknown or that this platform does not have.
         """
-        return super().get_context(get_start_method() if method is None else method)
+        return super().get_context(get_start_method() if method is None else method, **options)
 
     def get_start_method(self, allow_none: bool = False) -> str | None:
         """Return the start method, fixing the platform's default unless *allow_none*; then None if none was
