@@ -37,7 +37,8 @@ class Cluster:
         for number in range(workers):
             self._run(
                 "worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--no-dashboard",
-                "--host", "127.0.0.1", "--name", f"w{number}", "--local-directory", str(folder / f"w{number}"), "--nanny",
+                "--host", "127.0.0.1", "--name", f"w{number}",
+                "--nanny", "--local-directory", str(folder / f"w{number}")
             )  # fmt: skip
         self.client = distributed.Client(scheduler_file=str(self.file), set_as_default=False, timeout=60)
         self.client.wait_for_workers(workers, timeout=60)

@@ -59,8 +59,9 @@ class BaseContext:
         ``"dask"`` gives a context whose pool, queues and locks are on a cluster; *options* are those of
         ``procession_cluster.ClusterContext``: ``address``, ``security``.
 
-        Raises ValueError for a start method that is unknown or that this platform does not have, TypeError for options of a start
-        method, which has none, NotSupportedError for "dask" where procession-cluster is not installed.
+        Raises ValueError for a start method that is unknown or that this platform does not have, TypeError for
+        options of a start method, which has none, NotSupportedError for "dask" where procession-cluster is not
+        installed.
         """
         if method == "dask":
             return cluster_context(options)
