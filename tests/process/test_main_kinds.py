@@ -163,3 +163,27 @@ def test_shadowing_files_do_not_matter(start, tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     done = run([os.path.join("..", "program.py"), start], tmp_path / "cwd")
     assert "exit code 5" in done.stdout, done.stderr
+
+
+UNGUARDED = """
+import sys
+import procession_process as pp
+
+def work():
+    print("worked", flush=True)
+
+pp.set_start_method(sys.argv[1], force=True)
+process = pp.Process(target=work)
+process.start()
+process.join()
+print("exit code", process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_main_that_starts_processes_when_it_is_imported_ends(tmp_path, method):
+    (tmp_path / "unguarded.py").write_text(UNGUARDED)
+    done = run(["unguarded.py", method], tmp_path)
+    assert done.stdout == "exit code 1\n", done.stderr
+    assert "An attempt has been made to start a new process before" in done.stderr
+    assert "if __name__ == '__main__':" in done.stderr

@@ -58,8 +58,27 @@ def import_main(main: Main) -> None:
     _import_by_name(where) if kind == "name" else _import_by_path(where)
 
 
+_importing_in = 0
+"""The process that is running the parent's ``__main__`` just now; a fork of it is not."""
+
+
+def check_not_importing() -> None:
+    """Raise RuntimeError while this child runs its parent's ``__main__``: the child that it wants to start would
+    run that too, start a child itself, and so on without end.
+    """
+    if _importing_in and _importing_in == os.getpid():
+        raise RuntimeError(
+            "An attempt has been made to start a new process before the current process has finished its "
+            "bootstrapping phase: this child is importing the main module, and the main module starts processes "
+            "when it is imported. Put what starts them below\n\n    if __name__ == '__main__':\n\nThe children of "
+            "spawn and forkserver import the main module to find their functions."
+        )
+
+
 def _run(module: ModuleType, code: Any) -> None:
+    global _importing_in
     before = sys.modules.get("__main__")
+    _importing_in = os.getpid()
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     try:
         exec(code, module.__dict__)
@@ -68,6 +87,8 @@ def _run(module: ModuleType, code: Any) -> None:
             sys.modules["__main__"] = before
         sys.modules.pop("__mp_main__", None)
         raise
+    finally:
+        _importing_in = 0
 
 
 def _import_by_path(path: str) -> None:

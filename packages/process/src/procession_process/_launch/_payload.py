@@ -20,7 +20,7 @@ from procession_core._logging import logging_state
 from .. import _life
 from .._death import new_stack_file, watch_memory
 from .._fds import SentFd
-from .._main import describe
+from .._main import check_not_importing, describe
 from .._methods import get_start_method, have_pidfd
 from .._native import cancel, hold, reserve, ticket
 from .._preparation import Preparation, current_extras
@@ -94,7 +94,11 @@ def own_pidfd() -> int:
 
 
 def make_preparation(transfer: SpawnTransfer, process: Any, method: str) -> Preparation:
-    """Collect what the child must know. Adds descriptors to *transfer*."""
+    """Collect what the child must know. Adds descriptors to *transfer*.
+
+    Raises RuntimeError while this process is importing its parent's ``__main__``.
+    """
+    check_not_importing()
     main = describe()
     if main is None:
         runtime.main_by_value = True
