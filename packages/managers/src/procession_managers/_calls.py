@@ -137,7 +137,7 @@ class Calls:
 
     def _end_wait(self, peer: Peer, value: Any, error: BaseException | None) -> bool:
         peer.wait = None
-        if peer.closed:
+        if peer.closed or (peer.lane is not None and peer.gone()):
             return False
         if error is not None:
             told = self.answer_error(peer, ERROR, error)

@@ -61,6 +61,8 @@ class Functions:
         def drop_peer(self, peer: Peer) -> None: ...
         def grant(self, peer: Peer, ident: str) -> bool: ...
         def redeem(self, transit: bytes) -> bool: ...
+        def prepare_lane(self, peer: Peer, handle: tuple[Any, ...]) -> tuple[Any, bytes] | None: ...
+        def enter_lane(self, peer: Peer) -> None: ...
         def later(self, when: float, callback: Callable[[], object]) -> None: ...
         def encode_error(self, peer: Peer, kind: str, error: BaseException) -> bytes: ...
         def encode_value(self, peer: Peer, value: Any) -> bytes: ...
@@ -97,6 +99,8 @@ class Functions:
         self.send(peer, data)
         if name == "accept_connection":
             peer.accepted = True
+        elif name == "lane":
+            self.enter_lane(peer)
         elif not peer.accepted and not peer.closed and not peer.outbox:
             # CPython's clients make a connection for each of these requests, and wait for its end.
             self.drop_peer(peer)
@@ -238,6 +242,13 @@ class Functions:
                     answers.append((RETURN, result))
         return answers
 
+    def lane(self, peer: Any, handle: tuple[Any, ...]) -> tuple[Any, bytes] | None:
+        """Answer through the queue *handle* from now on; return where to put requests, and what behind them.
+
+        None if the client is not of this process tree.
+        """
+        return self.prepare_lane(peer, handle)
+
     def dummy(self, peer: Any) -> None:
         """Do nothing."""
 
@@ -259,6 +270,7 @@ class Functions:
         "dummy": dummy,
         "get_methods": get_methods,
         "incref": incref,
+        "lane": lane,
         "nest": nest,
         "number_of_objects": number_of_objects,
         "restrict": restrict,

@@ -9,6 +9,7 @@ killed leaves nothing behind.
 from __future__ import annotations
 
 import os
+from _queue import Empty
 from _thread import _local, allocate_lock
 from collections import deque
 from time import monotonic
@@ -26,6 +27,7 @@ from procession_core import (
 )
 
 from ._errors import RemoteError, RemoteTraceback
+from ._lane import CALLS_BEFORE, LOOK_SECONDS, make_queue, open_queue
 from ._protocol import (
     CANCEL,
     DROP,
@@ -86,18 +88,21 @@ class Channel:
     """One connection to a server, used by one thread at a time; notes may be sent by any."""
 
     __slots__ = (
+        "_ahead",
+        "_answers",
         "_classic",
         "_connection",
         "_dumps",
         "_handle",
+        "_key",
         "_kind",
         "_link",
         "_loads",
+        "_put",
         "_receive",
         "_send",
         "_sending",
         "_transfer",
-        "last",
         "marked",
     )
 
@@ -109,7 +114,10 @@ class Channel:
         self._classic = not self.marked
         self._transfer = ManagerTransfer(link.address, self._classic)
         self._sending = allocate_lock()
-        self.last = 0.0
+        self._ahead = CALLS_BEFORE if self.marked else -1
+        self._key = b""
+        self._put: Any = None
+        self._answers: Any = None
         if link.serializer == "xmlrpclib":
             self._send = None
         else:
@@ -139,6 +147,14 @@ class Channel:
         if self._send is None:
             return self._call_plain(ident, name, args, kwds)
         data = self.encode(ident, name, args, kwds)
+        if self._put is not None:
+            return self._call_in_lane(data)
+        if self._ahead >= 0:
+            self._ahead -= 1
+            if not self._ahead:
+                self._open_lane()
+                if self._put is not None:
+                    return self._call_in_lane(data)
         sent = False
         try:
             with self._sending:
@@ -153,6 +169,40 @@ class Channel:
             self._link.retire(self, cancel=sent)
             raise
         return self.decode(data)
+
+    def _call_in_lane(self, data: bytes) -> Any:
+        try:
+            self._put(data + self._key)
+            while True:
+                try:
+                    answer = self._answers(True, LOOK_SECONDS)
+                    break
+                except (Empty, RuntimeError) as error:
+                    if error.args:
+                        raise
+                # Nothing is ever sent here on the socket, so what can be read is its end.
+                if self._connection is None or self._connection.poll(0):
+                    raise EOFError("connection closed")
+        except (EOFError, OSError) as error:
+            self.close()
+            raise self._link.lost(error) from error
+        except BaseException:
+            self._link.retire(self, cancel=True)
+            raise
+        return self.decode(answer)
+
+    def _open_lane(self) -> None:
+        answers = make_queue()
+        if answers is None:
+            return
+        kind, value = self.call(None, "lane", (answers.handle(),), {})
+        if kind == RETURN and value is not None:
+            handle, key = value
+            requests = open_queue(handle)
+            if requests is not None:
+                self._key = key
+                self._answers = answers.get
+                self._put = requests.put
 
     def decode(self, data: bytes) -> Any:
         """Return the answer that *data* is."""
@@ -203,6 +253,10 @@ class Channel:
         try:
             if self._connection is None:
                 return False
+            if self._put is not None:
+                # In line with the calls of this channel.
+                self._put(data + self._key)
+                return True
             self._send(self._handle, self._kind, data)
         except OSError:
             return False

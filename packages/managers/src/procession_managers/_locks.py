@@ -30,7 +30,7 @@ def lock_timeout(blocking: Any, timeout: Any) -> float | None:
 class LockBase:
     """A line of callers before a lock. ``owner`` is the caller that holds it."""
 
-    _waits_ = frozenset(("acquire", "__enter__"))
+    _waits_ = frozenset(("acquire",))
 
     def __init__(self) -> None:
         self.owner: Any = None
@@ -128,12 +128,6 @@ class Lock(LockBase):
         """Say whether somebody holds the lock."""
         return self.owner is not None
 
-    def __enter__(self, caller: Any) -> Any:
-        return self._acquire(caller, None)
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
     # A condition gives its lock up and takes it back.
     def is_owned(self, caller: Any) -> bool:
         """Say whether the lock is held, by whomever."""
@@ -158,7 +152,7 @@ class Lock(LockBase):
 class RLock(LockBase):
     """What ``manager.RLock()`` stands for."""
 
-    _waits_ = frozenset(("acquire", "__enter__", "release", "__exit__"))
+    _waits_ = frozenset(("acquire", "release"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,12 +187,6 @@ class RLock(LockBase):
         """Say whether somebody holds the lock."""
         return self.owner is not None
 
-    def __enter__(self, caller: Any) -> Any:
-        return self.acquire(caller)
-
-    def __exit__(self, caller: Any, *_: object) -> None:
-        self.release(caller)
-
     def is_owned(self, caller: Any) -> bool:
         """Say whether *caller* holds the lock."""
         return self.owner is caller.identity
@@ -229,7 +217,7 @@ class RLock(LockBase):
 class Semaphore:
     """What ``manager.Semaphore()`` stands for."""
 
-    _waits_ = frozenset(("acquire", "__enter__"))
+    _waits_ = frozenset(("acquire",))
 
     def __init__(self, value: int = 1) -> None:
         if value < 0:
@@ -266,12 +254,6 @@ class Semaphore:
     def locked(self) -> bool:
         """Say whether no permit is left."""
         return self._value == 0
-
-    def __enter__(self, caller: Any) -> Any:
-        return self.acquire(caller)
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x}: value={self._value}>"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from procession_connection import Pipe
+import signal
+
+from procession_connection import Pipe, arbitrary_address, default_family
 from procession_core import (
     AuthenticationString,
     Finalize,
@@ -14,6 +16,7 @@ from procession_core import (
 )
 from procession_process import Process, parent_process
 
+from ._lane import prepare as prepare_lanes
 from ._link import Link, link_to, unlink
 from ._proxy import AutoProxy
 from ._server import Server
@@ -144,13 +147,18 @@ class BaseManager:
         self._initial()
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        address = self._address
+        if address is None and self._ssl is None:
+            # Made up here, where the modules for that stay loaded, and the directory is shared by all managers.
+            address = arbitrary_address(default_family)
+        prepare_lanes()
         reader, writer = Pipe(duplex=False)
         make = Process if self._ctx is None else self._ctx.Process
         self._process = make(
             target=type(self)._run_server,
             args=(
                 self._registry,
-                self._address,
+                address,
                 bytes(self._authkey),
                 self._serializer,
                 writer,
@@ -196,8 +204,6 @@ class BaseManager:
         initargs: Sequence[Any] = (),
         extras: tuple[Any, Any, dict[str, Any]] | None = None,
     ) -> None:
-        import signal
-
         # Ctrl-C in the terminal goes to the whole group; the server must outlive its clients' cleaning up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if initializer is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from struct import Struct
 
@@ -45,9 +46,12 @@ class Peer:
         "fd",
         "home",
         "identity",
+        "key",
+        "lane",
         "last",
         "lease",
         "marked",
+        "next_lane",
         "outbox",
         "recv",
         "transfer",
@@ -57,8 +61,6 @@ class Peer:
     def __init__(
         self, connection: Any, marked: bool, codec: Any, transfer: ManagerTransfer, limit: int
     ) -> None:
-        import socket
-
         self._connection = connection
         self.fd: int = connection.fileno()
         self._sock = socket.socket(fileno=self.fd)
@@ -79,6 +81,9 @@ class Peer:
         self.home: Worker | None = None
         self.identity: object = object()
         self.last: Any = None
+        self.lane: Any = None
+        self.next_lane: Any = None
+        self.key = b""
 
     def fill(self) -> bytes | list[bytes] | None:
         """Read what has arrived: a message, several, an empty list for none yet, None at the end.
@@ -149,6 +154,17 @@ class Peer:
         self.outbox += memoryview(data)[max(0, done - len(head)) :]
         return False
 
+    def gone(self) -> bool:
+        """Say whether the client has closed the connection, as far as is known now."""
+        if self.closed:
+            return True
+        try:
+            return not self.recv(1, DONTWAIT | 2)  # MSG_PEEK
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def drain(self) -> bool:
         """Write more of the outbox; True when it is empty. Raises OSError."""
         while self.outbox:
@@ -166,7 +182,7 @@ class Peer:
             self.closed = True
             self._sock.detach()
             self._connection.close()
-            self.last = None
+            self.last = self.lane = self.next_lane = None
             self.backlog.clear()
             if self.home is not None:
                 self.home.give(None)

@@ -6,11 +6,12 @@ docs/internals/manager-server.md describes the protocol and why the loop may cal
 from __future__ import annotations
 
 import os
+import socket
 from _thread import get_ident
 from heapq import heapify, heappop, heappush
 from itertools import count
 from threading import RLock, Thread
-from time import monotonic
+from time import monotonic, sleep
 
 from procession_connection import Listener, XmlListener, wire_reducer
 from procession_core import AuthenticationError, debug, default_reducer, info, reset_after_fork, runtime
@@ -18,6 +19,7 @@ from procession_core import AuthenticationError, debug, default_reducer, info, r
 from . import _poller as poller
 from ._calls import Calls
 from ._functions import Functions
+from ._lane import KEY_BYTES, make_queue, open_queue
 from ._local import LocalLink
 from ._objects import Lease, Objects
 from ._peer import EncryptedPeer, Peer, PickleCodec, TooLong, XmlCodec
@@ -79,6 +81,8 @@ class Server(Calls, Functions):
         self.leases: dict[bytes, Lease] = {}
         self.transits: dict[bytes, tuple[str, Lease | None]] = {}
         self.peers: dict[int, Peer] = {}
+        self.lanes: dict[bytes, Peer] = {}
+        self._requests: Any = None
         self.gate = RLock()
         self.workers = Workers(self._enter)
         self.local_link = LocalLink(self)
@@ -201,8 +205,6 @@ class Server(Calls, Functions):
             self._wake_read = self._wake_write = -1
 
     def _close_listener(self) -> None:
-        import socket
-
         try:
             # Closing alone does not wake the thread that waits in accept().
             with socket.socket(fileno=os.dup(self.listener.fileno())) as copy:
@@ -216,6 +218,8 @@ class Server(Calls, Functions):
         for peer in list(self.peers.values()):
             peer.close()
         self.peers.clear()
+        self.lanes.clear()
+        self._requests = None
         self.listener.close()
         for fd in (self._wake_read, self._wake_write):
             if fd >= 0:
@@ -228,8 +232,6 @@ class Server(Calls, Functions):
     # ---- clients come and go ---------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        from time import sleep
-
         while not self.stopping:
             try:
                 connection = self.listener.accept()
@@ -267,6 +269,8 @@ class Server(Calls, Functions):
         if peer.closed:
             return
         self.peers.pop(peer.fd, None)
+        if peer.key:
+            self.lanes.pop(peer.key, None)
         try:
             self._poller.unregister(peer.fd)
         except (OSError, KeyError, ValueError):
@@ -357,6 +361,9 @@ class Server(Calls, Functions):
         """Send an answer, now or when the client reads; False if it is gone. Holds the gate."""
         if peer.closed:
             return False
+        if peer.lane is not None:
+            peer.lane(data)
+            return True
         try:
             if not peer.write(data):
                 self._poller.modify(peer.fd, poller.OUT)
@@ -375,10 +382,50 @@ class Server(Calls, Functions):
         if wait.deadline is not None:
             self.later(wait.deadline, wait.expire)
 
+    # ---- lanes -----------------------------------------------------------------------------------------------
+
+    def prepare_lane(self, peer: Peer, handle: tuple[Any, ...]) -> tuple[Any, bytes] | None:
+        """Find the client's queue; return where it shall put its requests, and its key."""
+        answers = open_queue(handle)
+        if answers is None or peer.key:
+            return None
+        if self._requests is None:
+            self._requests = make_queue()
+            Thread(target=self._serve_lanes, name="procession-manager-lanes", daemon=True).start()
+        peer.key = os.urandom(KEY_BYTES)
+        peer.next_lane = answers.put
+        self.lanes[peer.key] = peer
+        return self._requests.handle(), peer.key
+
+    def enter_lane(self, peer: Peer) -> None:
+        """The client has been told: from now on answers go through its queue."""
+        peer.lane = peer.next_lane
+
+    def _serve_lanes(self) -> None:
+        self._enter()
+        get = self._requests.get
+        lanes = self.lanes
+        gate = self.gate
+        while not self.stopping:
+            data = get()
+            peer = lanes.get(data[-KEY_BYTES:])
+            if peer is None:
+                continue
+            with gate:
+                if peer.lane is None:  # it is gone
+                    continue
+                if len(data) - KEY_BYTES > self.max_message:
+                    info("manager server drops a client: message of %d bytes", len(data) - KEY_BYTES)
+                    self.drop_peer(peer)
+                else:
+                    self._message(peer, data)
+
     # ---- notes -----------------------------------------------------------------------------------------------
 
     def _note(self, peer: Peer, data: bytes) -> None:
         kind, rest = data[:2], data[2:]
+        if peer.lane is not None and kind == REDEEM:
+            rest = rest[:-KEY_BYTES]
         try:
             if kind == DROP:
                 self._dropped(peer, *_pickle.loads(rest))

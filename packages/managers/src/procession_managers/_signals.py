@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Condition:
     """What ``manager.Condition()`` stands for."""
 
-    _waits_ = frozenset(("__enter__", "__exit__", "acquire", "notify", "notify_all", "release", "wait"))
+    _waits_ = frozenset(("acquire", "notify", "notify_all", "release", "wait"))
 
     def __init__(self, lock: Any = None) -> None:
         if lock is None:
@@ -41,12 +41,6 @@ class Condition:
     def locked(self) -> bool:
         """Say whether somebody holds the lock."""
         return self._lock.locked()
-
-    def __enter__(self, caller: Any) -> Any:
-        return self._lock.__enter__(caller)
-
-    def __exit__(self, caller: Any, *_: object) -> None:
-        self.release(caller)
 
     def wait(self, caller: Any, timeout: Any = None) -> Any:
         """Free the lock, wait for a notification, take the lock back; False if there was none in time.
