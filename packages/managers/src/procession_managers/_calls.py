@@ -204,8 +204,7 @@ class Calls:
                 data: bytes = codec.dumps((RETURN, value))
         except Exception as error:
             text = format_error(error, always=True) + f"\nthe value was {_short(value)}\n"
-            data = codec.dumps((UNSERIALIZABLE, text))
-            return data
+            return bytes(codec.dumps((UNSERIALIZABLE, text)))
         if transfer.granted:
             transfer.granted = False
             return GRANTS + data

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from procession_connection import wire_reducer
+from procession_core import default_reducer
 
 from . import _proxies, _proxy, _shared_memory, _sync, _values
 from ._errors import RemoteError
 from ._manager import BaseManager
 from ._token import Token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MODULE = "multiprocessing.managers"
 """Where CPython has them."""
@@ -41,3 +46,12 @@ for _thing in (
     _values.Value,
 ):
     wire_reducer.map(_thing, MODULE, _thing.__name__)
+
+
+def _as_list(view: Any) -> tuple[Any, ...]:
+    return list, (list(view),)
+
+
+# What keys(), values() and items() return cannot be pickled as such.
+for _view in ({}.keys(), {}.values(), {}.items()):
+    default_reducer.register(type(_view), _as_list)
