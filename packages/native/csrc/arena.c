@@ -18,10 +18,21 @@
 
 struct arena *process_arena;
 
-static uint64_t inode_of(int fd)
+/* Inode numbers repeat between file systems: a file that got our descriptor's number must not be cut or punched. */
+static void identify(int fd, uint64_t *inode, uint64_t *device)
 {
     struct stat s;
-    return fstat(fd, &s) == 0 ? (uint64_t)s.st_ino : 0;
+    *inode = *device = 0;
+    if (fstat(fd, &s) != 0) return;
+    *inode = (uint64_t)s.st_ino;
+    *device = (uint64_t)s.st_dev;
+}
+
+static bool is_still(int fd, uint64_t inode, uint64_t device)
+{
+    uint64_t i, d;
+    identify(fd, &i, &d);
+    return i == inode && d == device && i != 0;
 }
 
 static bool strict_overcommit(void)
@@ -40,8 +51,8 @@ static int open_view(struct arena *a, int fd, int lease_fd)
     memset(a, 0, sizeof *a);
     a->fd = fd;
     a->lease_fd = lease_fd;
-    a->file_ino = inode_of(fd);
-    a->lease_ino = inode_of(lease_fd);
+    identify(fd, &a->file_ino, &a->file_dev);
+    identify(lease_fd, &a->lease_ino, &a->lease_dev);
     a->pid = (uint32_t)getpid();
     a->strict_overcommit = strict_overcommit();
     pthread_mutex_init(&a->private_mutex, NULL);
@@ -122,8 +133,8 @@ void arena_detach(struct arena *a)
     memset(a, 0, sizeof *a);
 }
 
-bool arena_fd_is_ours(struct arena *a) { return inode_of(a->fd) == a->file_ino; }
-bool arena_lease_is_ours(struct arena *a) { return inode_of(a->lease_fd) == a->lease_ino; }
+bool arena_fd_is_ours(struct arena *a) { return is_still(a->fd, a->file_ino, a->file_dev); }
+bool arena_lease_is_ours(struct arena *a) { return is_still(a->lease_fd, a->lease_ino, a->lease_dev); }
 
 int arena_ensure(void)
 {
@@ -150,20 +161,34 @@ int arena_set_limit(struct arena *a, uint64_t limit)
     return AR_OK;
 }
 
+void *arena_map(struct arena *a, uint32_t index, uint64_t count)
+{
+    void *p;
+    if (arena_fd_is_ours(a))
+        p = mmap(NULL, count << WINDOW_BITS, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, (off_t)index << WINDOW_BITS);
+    else {
+        /* The program has closed our descriptor; the file is still mapped.  An old size of 0 makes mremap() map the same
+         * file again, from where window 0 begins: what lies before the wanted windows is given up at once. */
+        uint64_t before = (uint64_t)index << WINDOW_BITS;
+        p = mremap(a->h, 0, before + (count << WINDOW_BITS), MREMAP_MAYMOVE);
+        if (p != MAP_FAILED && before) {
+            munmap(p, before);
+            p = (char *)p + before;
+        }
+    }
+    if (p == MAP_FAILED) return NULL;
+    /* A core file should not carry the whole tree's memory. */
+    madvise(p, count << WINDOW_BITS, MADV_DONTDUMP);
+    return p;
+}
+
 char *arena_map_window(struct arena *a, uint32_t index)
 {
     if (index >= MAX_WINDOWS) return NULL;
     pthread_mutex_lock(&a->map_mutex);
     char *base = atomic_load_explicit(&a->window[index], memory_order_acquire);
-    if (base == NULL && arena_fd_is_ours(a)) {
-        void *p = mmap(NULL, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, (off_t)index << WINDOW_BITS);
-        if (p != MAP_FAILED) {
-            /* A core file should not carry the whole tree's memory. */
-            madvise(p, WINDOW_SIZE, MADV_DONTDUMP);
-            base = p;
-            atomic_store_explicit(&a->window[index], base, memory_order_release);
-        }
-    }
+    if (base == NULL && (base = arena_map(a, index, 1)) != NULL)
+        atomic_store_explicit(&a->window[index], base, memory_order_release);
     pthread_mutex_unlock(&a->map_mutex);
     return base;
 }

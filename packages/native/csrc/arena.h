@@ -99,6 +99,7 @@ struct arena {
     uint32_t self_slot; uint32_t self_generation;
     uint32_t pid;
     uint64_t file_ino, lease_ino;                   /* a program may close our descriptors and reuse the numbers */
+    uint64_t file_dev, lease_dev;
     struct refmap *refs;                            /* our references, guarded by the private mutex */
     pthread_mutex_t private_mutex;                  /* taken before the arena lock */
     pthread_mutex_t map_mutex;                      /* guards window[] */
@@ -121,6 +122,7 @@ int  arena_set_limit(struct arena *a, uint64_t limit);
 /* Pointer to arena memory.  off must be an offset that the heap gave out; maps the window if needed;
  * NULL if the mapping is refused (RLIMIT_AS).  Not for huge blocks: see heap.h block_map. */
 char *arena_map_window(struct arena *a, uint32_t index);
+void *arena_map(struct arena *a, uint32_t index, uint64_t count);   /* a new mapping of windows; NULL: refused */
 static inline void *arena_ptr(struct arena *a, aoff off)
 {
     char *base = atomic_load_explicit(&a->window[off >> WINDOW_BITS], memory_order_acquire);

@@ -10,13 +10,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define NOT_REGISTERED (-1)
 #define EVERYBODY (-2)
 
-struct bell { struct bell *next; struct queue *q; int fd; int entry; enum bell_kind kind; bool lit; };
+struct bell { struct bell *next; struct queue *q; int fd; int entry; enum bell_kind kind; bool lit; uint64_t inode, device; };
 
 static struct {
     pthread_mutex_t mutex;                   /* guards all below */
@@ -67,10 +68,18 @@ static bool ready(struct arena *a, const struct bell *b)
     return (!maxsize || s.put - s.taken < maxsize) && (!maxbytes || s.bytes < maxbytes);
 }
 
+/* Whether the number still stands for an eventfd.  All of them share one inode, which no file or socket has: a program
+ * that closed our descriptor and opened something else must not find our bytes in it. */
+static bool fd_is_ours(const struct bell *b)
+{
+    struct stat s;
+    return fstat(b->fd, &s) == 0 && (uint64_t)s.st_ino == b->inode && (uint64_t)s.st_dev == b->device;
+}
+
 static void light(struct bell *b)
 {
     uint64_t one = 1;
-    if (b->lit) return;
+    if (b->lit || !fd_is_ours(b)) return;
     b->lit = true;
     if (write(b->fd, &one, sizeof one) < 0) b->lit = false;      /* the program has closed our descriptor */
 }
@@ -78,7 +87,7 @@ static void light(struct bell *b)
 static void darken(struct bell *b)
 {
     uint64_t count;
-    if (b->lit && read(b->fd, &count, sizeof count) < 0 && errno != EAGAIN) return;
+    if (b->lit && fd_is_ours(b) && read(b->fd, &count, sizeof count) < 0 && errno != EAGAIN) return;
     b->lit = false;
 }
 
@@ -178,8 +187,9 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     pthread_mutex_init(&bells.mutex, NULL);
+    bells.running = false;                   /* whatever other threads did: ours is the only one here */
     for (struct bell *b = bells.first; b; b = b->next) {
-        int fresh = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        int fresh = fd_is_ours(b) ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
         if (fresh >= 0) {
             dup3(fresh, b->fd, O_CLOEXEC);
             close(fresh);
@@ -202,6 +212,11 @@ struct bell *bell_open(struct arena *a, struct queue *q, enum bell_kind kind)
     if (b->fd < 0) {
         free(b);
         return NULL;
+    }
+    struct stat s;
+    if (fstat(b->fd, &s) == 0) {
+        b->inode = (uint64_t)s.st_ino;
+        b->device = (uint64_t)s.st_dev;
     }
     pthread_mutex_lock(&bells.mutex);
     bells.a = a;
@@ -251,7 +266,7 @@ void bell_close(struct arena *a, struct bell *b)
         }
     }
     (void)a;
-    close(b->fd);
+    if (fd_is_ours(b)) close(b->fd);
     free(b);
     bool last = bells.first == NULL;
     pthread_mutex_unlock(&bells.mutex);

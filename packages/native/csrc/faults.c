@@ -3,6 +3,7 @@
 #include "faults.h"
 
 #ifdef PROCESSION_FAULTS
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,11 +14,21 @@ struct branch { char name[56]; _Atomic uint64_t count; };
 static struct branch *branches;             /* shared with the processes that are killed, so their counts survive */
 static _Atomic long armed_at, passed;          /* threads pass fault points too */
 static _Atomic bool armed;
+static long armed_in_child;
+static int armed_signal = SIGKILL;
+
+/* Registered before the arena's handlers, so that their work in the child is counted. */
+static void after_fork_in_child(void)
+{
+    if (armed_in_child) fault_set(armed_in_child);
+    armed_in_child = 0;
+}
 
 void fault_init(void)
 {
-    if (!branches)
-        branches = mmap(NULL, BRANCHES * sizeof *branches, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (branches) return;
+    branches = mmap(NULL, BRANCHES * sizeof *branches, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_atfork(NULL, NULL, after_fork_in_child);
 }
 
 void fault_set(long k)
@@ -27,6 +38,12 @@ void fault_set(long k)
     armed = k > 0;
 }
 
+void fault_set_in_child(long k, int signal_number)
+{
+    armed_in_child = k;
+    armed_signal = k ? signal_number : SIGKILL;
+}
+
 long fault_passed(void) { return passed; }
 
 void fault_point(const char *file, int line)
@@ -34,7 +51,7 @@ void fault_point(const char *file, int line)
     (void)file;
     (void)line;
     long now = atomic_fetch_add_explicit(&passed, 1, memory_order_relaxed) + 1;
-    if (armed && now == armed_at) kill(getpid(), SIGKILL);
+    if (armed && now == armed_at) kill(getpid(), armed_signal);
 }
 
 void fault_branch(const char *name)

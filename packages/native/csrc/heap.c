@@ -64,6 +64,7 @@ static int reserve_pages(struct arena *a, aoff from, uint64_t size)
 {
     if (size >= LIMITS_ASK_FROM && !limits_allow(size)) return AR_NOMEM;
     if (!a->strict_overcommit) return AR_OK;
+    if (!arena_fd_is_ours(a)) return AR_NOMEM;
     return fallocate(a->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)size) == 0 ? AR_OK : AR_NOMEM;
 }
 
@@ -512,13 +513,18 @@ void *block_map(struct arena *a, aoff payload)
     uint32_t first = (uint32_t)(payload >> WINDOW_BITS);
     uint64_t n = huge_windows(a, payload);
     pthread_mutex_lock(&a->map_mutex);
-    char *base = NULL;
+    char *base = contiguous(a, first, n) ? a->window[first] : NULL;
+    pthread_mutex_unlock(&a->map_mutex);
+    if (base) return base + HUGE_PAYLOAD;
+    /* Another thread's transaction may have a pointer into the first window: the log could not name it any more when the
+     * window's place has changed. */
+    pthread_mutex_lock(&a->private_mutex);
+    pthread_mutex_lock(&a->map_mutex);
     if (contiguous(a, first, n))
         base = a->window[first];
-    else if (arena_fd_is_ours(a)) {
-        void *p = mmap(NULL, n << WINDOW_BITS, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, (off_t)first << WINDOW_BITS);
-        if (p != MAP_FAILED) {
-            madvise(p, n << WINDOW_BITS, MADV_DONTDUMP);
+    else {
+        void *p = arena_map(a, first, n);
+        if (p) {
             base = p;
             bool fresh = true;
             for (uint64_t i = 1; i < n; i++) fresh = fresh && a->window[first + i] == NULL;
@@ -529,6 +535,7 @@ void *block_map(struct arena *a, aoff payload)
         }
     }
     pthread_mutex_unlock(&a->map_mutex);
+    pthread_mutex_unlock(&a->private_mutex);
     return base ? base + HUGE_PAYLOAD : NULL;
 }
 

@@ -352,6 +352,15 @@ static PyObject *py_child_started(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *py_forked(PyObject *m, PyObject *args)
+{
+    (void)m;
+    unsigned int pid;
+    if (!PyArg_ParseTuple(args, "I:forked", &pid)) return NULL;
+    if (process_arena) registry_forked(process_arena, pid);
+    Py_RETURN_NONE;
+}
+
 static PyObject *py_slot_hold(PyObject *m, PyObject *args)
 {
     (void)m;
@@ -558,6 +567,8 @@ static PyMethodDef functions[] = {
     { "cancel_slot", py_cancel_slot, METH_VARARGS, "cancel_slot(slot, generation)\n--\n\nThe child does not start: give everything back." },
     { "child_started", py_child_started, METH_VARARGS,
       "child_started(slot, generation, pid)\n--\n\nThe child of a reserved slot runs: if it dies before it attaches, note_exit(pid) finds the slot." },
+    { "forked", py_forked, METH_VARARGS,
+      "forked(pid)\n--\n\nThe child of this thread's last fork has that pid: its death is noticed also before it has taken its slot." },
     { "slot_hold", py_slot_hold, METH_VARARGS, "slot_hold(slot, generation, shared)\n--\n\nThe starting child gets a reference of its own." },
     { "next_fork_uses", py_next_fork_uses, METH_VARARGS,
       "next_fork_uses(slot, generation)\n--\n\nThe child of this thread's next fork takes that slot." },

@@ -117,6 +117,15 @@ static PyObject *py_fault_set(PyObject *m, PyObject *arg)
     fault_set(k);
     Py_RETURN_NONE;
 }
+static PyObject *py_fault_set_in_child(PyObject *m, PyObject *args)
+{
+    (void)m;
+    long k;
+    int signal_number;
+    if (!PyArg_ParseTuple(args, "li:fault_set_in_child", &k, &signal_number)) return NULL;
+    fault_set_in_child(k, signal_number);
+    Py_RETURN_NONE;
+}
 static PyObject *py_fault_passed(PyObject *m, PyObject *n)
 {
     (void)m;
@@ -141,6 +150,8 @@ static PyMethodDef methods[] = {
     { "bind_errors", (PyCFunction)(void (*)(void))bind_errors, METH_VARARGS | METH_KEYWORDS, bind_errors_doc },
 #ifdef PROCESSION_FAULTS
     { "fault_set", py_fault_set, METH_O, "fault_set(k): die at the k-th store to shared memory from now; 0: never." },
+    { "fault_set_in_child", py_fault_set_in_child, METH_VARARGS,
+      "fault_set_in_child(k, signal): the next forked child gets the signal at its k-th store, those of fork itself counted; 0: none." },
     { "fault_passed", py_fault_passed, METH_NOARGS, "fault_passed(): stores since fault_set()." },
     { "fault_branches", py_fault_branches, METH_NOARGS, "fault_branches(): how often each repair branch was taken, in all processes." },
 #endif

@@ -61,11 +61,16 @@ static bool read_file(const char *path, char *buffer, size_t size)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
     ssize_t n = read(fd, buffer, size - 1);
+    int error = errno;
     close(fd);
+    errno = error;
     if (n < 0) return false;
     buffer[n] = 0;
     return true;
 }
+
+/* Whether the last call failed because there is no such process, and not for want of descriptors or memory. */
+static bool no_such_process(void) { return errno == ENOENT || errno == ESRCH; }
 
 /* State letter and start time (clock ticks since boot) of a task; the name in parentheses may contain anything. */
 static bool read_stat(const char *path, char *state, uint64_t *start)
@@ -73,6 +78,7 @@ static bool read_stat(const char *path, char *state, uint64_t *start)
     char text[1024];
     if (!read_file(path, text, sizeof text)) return false;
     char *p = strrchr(text, ')');
+    errno = EINVAL;
     if (!p || p[1] != ' ') return false;
     *state = p[2];
     p += 2;
@@ -89,7 +95,7 @@ static bool any_thread_runs(uint32_t pid)
     char path[64];
     snprintf(path, sizeof path, "/proc/%u/task", pid);
     DIR *d = opendir(path);
-    if (!d) return false;
+    if (!d) return !no_such_process();
     bool runs = false;
     for (struct dirent *e; !runs && (e = readdir(d)) != NULL;) {
         if (e->d_name[0] == '.') continue;
@@ -97,37 +103,84 @@ static bool any_thread_runs(uint32_t pid)
         uint64_t start;
         snprintf(stat_path, sizeof stat_path, "%s/%s/stat", path, e->d_name);
         if (read_stat(stat_path, &state, &start)) runs = state != 'Z' && state != 'X';
+        else runs = !no_such_process();
     }
     closedir(d);
     return runs;
 }
 
-/* False only where the mappings could be read and none is an arena's: the process has called exec or is past its exit. */
-static bool maps_an_arena(uint32_t pid)
+/* False only where the mappings could be read and none is this arena's: the process has called exec or is past its exit.
+ * Not any arena's: what it executes may be a program that makes an arena of its own. */
+static bool maps_the_arena(struct arena *a, uint32_t pid)
 {
     char path[64], line[512];
     snprintf(path, sizeof path, "/proc/%u/maps", pid);
     FILE *f = fopen(path, "re");
-    if (!f) return errno != ENOENT && errno != ESRCH;
+    if (!f) return !no_such_process();
     bool found = false;
-    while (!found && fgets(line, sizeof line, f)) found = strstr(line, "memfd:procession") != NULL;
+    while (!found && fgets(line, sizeof line, f)) {
+        unsigned long long inode = 0;
+        found = strstr(line, "memfd:procession") != NULL && sscanf(line, "%*s %*s %*s %*s %llu", &inode) == 1 &&
+                inode == a->file_ino;
+    }
+    if (ferror(f)) found = true;
     fclose(f);
     return found;
 }
 
-static bool process_is_gone(uint32_t pid, uint64_t registered_ns, bool attached)
+static bool process_is_gone(struct arena *a, uint32_t pid, uint64_t registered_ns, bool attached)
 {
     char path[64], state = 0;
     uint64_t start = 0;
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
     if (!read_stat(path, &state, &start)) {
-        if (access("/proc/self/stat", R_OK) != 0) return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+        /* No /proc here, or no descriptor left to read it with: a free number is the only proof of death then. */
+        if (!no_such_process() || access("/proc/self/stat", R_OK) != 0) return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
         return true;
     }
     uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
     if (start > registered_ns / (1000000000ull / hz) + 2) return true;        /* the number was given to somebody else */
     if (state == 'Z' || state == 'X') return !any_thread_runs(pid);
-    return attached && !maps_an_arena(pid);
+    return attached && !maps_the_arena(a, pid);
+}
+
+/* Whether some child of that process may still be inside fork(), on its way to a slot. */
+static bool has_unclaimed_child(struct arena *a, uint32_t parent)
+{
+    char path[64], list[384];
+    snprintf(path, sizeof path, "/proc/%u/task", parent);
+    DIR *d = opendir(path);
+    if (!d) return true;
+    bool found = false;
+    for (struct dirent *e; !found && (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] == '.') continue;
+        snprintf(list, sizeof list, "%s/%s/children", path, e->d_name);
+        FILE *f = fopen(list, "re");
+        if (!f) {
+            found = !no_such_process() || access("/proc/self/task", R_OK) != 0;
+            /* Kernels can be built without these lists: then nobody can tell. */
+            snprintf(list, sizeof list, "%s/%s/stat", path, e->d_name);
+            found = found || access(list, R_OK) == 0;
+            continue;
+        }
+        unsigned int pid;
+        while (!found && fscanf(f, "%u", &pid) == 1)
+            found = registry_find_pid(a, pid) < 0 && !process_is_gone(a, pid, UINT64_MAX, true);
+        found = found || ferror(f);
+        fclose(f);
+    }
+    closedir(d);
+    return found;
+}
+
+/* A slot made for a fork that is over in the parent, and claimed by nobody yet.  The kernel's lists of children may miss
+ * one while others end, so they are read twice, and not before a child had time to claim. */
+static bool may_be_claimed(struct arena *a, struct slot *s, uint32_t parent)
+{
+    uint64_t age = clock_boot_ns() - SH_GET(&s->registered_ns);
+    if (age < CLAIM_TIME_NS || !registry_alive(a, owner_slot(parent), owner_generation16(parent))) return age < START_GRACE_NS;
+    uint32_t pid = (uint32_t)SH_GET(&slot_at(a, owner_slot(parent))->pid);
+    return has_unclaimed_child(a, pid) || has_unclaimed_child(a, pid);
 }
 
 static bool slot_owner_alive(struct arena *a, uint32_t index, uint64_t word)
@@ -135,20 +188,23 @@ static bool slot_owner_alive(struct arena *a, uint32_t index, uint64_t word)
     struct slot *s = slot_at(a, index);
     uint64_t pid = SH_GET(&s->pid);
     bool attached = state_of(word) != SLOT_STARTING;
-    if (!attached && pid == 0) {
-        uint64_t parent = SH_GET(&s->parent);
+    if (attached && lease_held(a, index)) return true;
+    if (pid == 0) {
+        /* Not claimed yet; or claimed a moment ago, by one who has no lease or died before he wrote his pid. */
+        uint32_t parent = (uint32_t)SH_GET(&s->parent);
+        if (SH_GET(&s->forked)) return may_be_claimed(a, s, parent);
         if (clock_boot_ns() - SH_GET(&s->registered_ns) < START_GRACE_NS) return true;
-        return parent != a->self ? registry_alive(a, owner_slot((uint32_t)parent), owner_generation16((uint32_t)parent))
-                                 : SH_GET(&s->name_length) != 0;   /* ours, made by a fork whose child never came */
+        return !attached && registry_alive(a, owner_slot(parent), owner_generation16(parent));
     }
-    if (lease_held(a, index)) return true;
+    if (!attached && lease_held(a, index)) return true;
     if (pid == a->pid) return true;
-    return !process_is_gone((uint32_t)pid, SH_GET(&s->registered_ns), attached);
+    return !process_is_gone(a, (uint32_t)pid, SH_GET(&s->registered_ns), attached);
 }
 
 bool registry_alive(struct arena *a, uint32_t slot, uint32_t generation16)
 {
-    if (slot == JOINING_SLOT) return lease_held(a, slot);
+    /* Who has lost the witness file cannot judge who joins: rather wait than share the lock with him. */
+    if (slot == JOINING_SLOT) return lease_held(a, slot) || !arena_lease_is_ours(a);
     if (slot > JOINING_SLOT) return false;
     uint64_t word = SH_GET(&slot_at(a, slot)->state);
     if (generation_of(word) != generation16) return false;
@@ -191,6 +247,7 @@ static int slot_take(struct arena *a, uint32_t *slot, uint32_t *generation)
         txn_set(a, &s->exit_status, 0);
         txn_set(a, &s->ledger, 0);
         txn_set(a, &s->waits_for, 0);
+        txn_set(a, &s->forked, 0);
         txn_set(a, &s->parent, a->self);
         txn_set(a, &s->registered_ns, clock_boot_ns());
         SH_SET(&s->bell, 0);
@@ -255,40 +312,45 @@ int registry_take(struct arena *a, uint32_t slot, uint32_t generation)
     if (slot >= REGISTRY_SLOTS) return AR_GONE;
     struct slot *s = slot_at(a, slot);
     take_lease(a, slot);
-    SH_SET(&s->registered_ns, clock_boot_ns());
-    SH_SET(&s->pid, (uint64_t)getpid());
     uint64_t expected = state_word(SLOT_STARTING, generation);
     if (!SH_CAS64(&s->state, &expected, state_word(SLOT_LIVE, generation))) {
         struct flock l;
-        lease(a, F_SETLK, F_UNLCK, slot, &l);
+        if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, slot, &l);
         return AR_GONE;
     }
+    /* After the exchange: a slot that was given up may be another's by now.  Until the pid is there the lease speaks. */
+    SH_SET(&s->registered_ns, clock_boot_ns());
+    SH_SET(&s->pid, (uint64_t)getpid());
     become(a, slot, generation);
     return AR_OK;
 }
 
-/* Under the lock: what the slot's process held goes back, then the slot. */
-static void give_back(struct arena *a, uint32_t slot, uint64_t word)
+/* Under the lock: what the slot's process held goes back, then the slot.  False: the slot is no longer what the caller
+ * judged, because its process has claimed it (which needs no lock). */
+static bool give_back(struct arena *a, uint32_t slot, uint64_t word)
 {
     struct slot *s = slot_at(a, slot);
     if (state_of(word) == SLOT_DEAD) FAULT_BRANCH("registry: finished another's giving back");
-    txn_set(a, &s->state, state_word(SLOT_DEAD, generation_of(word)));
-    arena_commit(a);
+    else if (!SH_CAS64(&s->state, &word, state_word(SLOT_DEAD, generation_of(word)))) return false;
     ref_release_slot(a, slot);
     txn_set(a, &s->waits_for, 0);
     txn_set(a, &s->last_death_ns, clock_ns());
     txn_set(a, &s->state, state_word(SLOT_FREE, generation_of(word)));
     arena_commit(a);
+    return true;
 }
 
 void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint32_t pid)
 {
     struct slot *s = slot_at(a, slot);
     arena_begin(a);
-    /* It may have attached already, or even ended and been reaped. */
-    if (SH_PEEK(&s->state) == state_word(SLOT_STARTING, generation) && SH_PEEK(&s->pid) == 0) {
-        txn_set(a, &s->registered_ns, clock_boot_ns());
-        txn_set(a, &s->pid, pid);
+    /* It may have attached already, or even ended and been reaped.  The time first: who started later than it is another.
+     * No transaction: an undo would take away what the child itself writes there. */
+    uint64_t word = SH_GET(&s->state);
+    if (generation_of(word) == generation && (state_of(word) == SLOT_STARTING || state_of(word) == SLOT_LIVE) && SH_PEEK(&s->pid) == 0) {
+        uint64_t nobody = 0;
+        SH_SET(&s->registered_ns, clock_boot_ns());
+        SH_CAS64(&s->pid, &nobody, pid);
     }
     arena_end(a);
 }
@@ -303,23 +365,34 @@ void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation)
 
 void registry_leave(struct arena *a)
 {
+    /* The slot stays LIVE while its number is in the word of the lock: one that is DEAD or FREE has lost it, and a sleeper
+     * would take the lock over from us. */
+    struct slot *s = slot_at(a, a->self_slot);
+    uint64_t word = state_word(SLOT_LIVE, a->self_generation);
     arena_begin(a);
-    give_back(a, a->self_slot, SH_PEEK(&slot_at(a, a->self_slot)->state));
+    ref_release_slot(a, a->self_slot);
+    txn_set(a, &s->waits_for, 0);
+    txn_set(a, &s->last_death_ns, clock_ns());
     arena_end(a);
     struct flock l;
     if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, a->self_slot, &l);
+    SH_CAS64(&s->state, &word, state_word(SLOT_FREE, a->self_generation));
     a->self = 0;
     refs_free_private(a);
 }
 
 bool registry_reap(struct arena *a, uint32_t slot, uint32_t generation16)
 {
+    /* Judged is the state that stands there now: a child may claim its slot while we look at its pid. */
+    uint64_t judged = SH_GET(&slot_at(a, slot)->state), word;
     if (registry_alive(a, slot, generation16)) return false;
+    bool dead = true;
     arena_begin(a);
-    uint64_t word = SH_PEEK(&slot_at(a, slot)->state);
-    if (generation_of(word) == generation16 && state_of(word) != SLOT_FREE) give_back(a, slot, word);
+    word = SH_GET(&slot_at(a, slot)->state);
+    if (generation_of(word) == generation16 && state_of(word) != SLOT_FREE)
+        dead = (word == judged || state_of(word) == SLOT_DEAD) && give_back(a, slot, word);
     arena_end(a);
-    return true;
+    return dead;
 }
 
 int registry_sweep(struct arena *a)
@@ -361,6 +434,7 @@ void registry_note_exit(struct arena *a, uint32_t pid, int status)
 
 static _Thread_local struct { uint32_t slot, generation; bool set; } coming;     /* asked for by registry_fork_uses */
 static struct { uint32_t slot, generation; bool ready, copied; } forking;        /* guarded by the private mutex */
+static _Thread_local struct { uint32_t slot, generation; bool set; } forked;     /* this thread's last fork, until registry_forked */
 
 void registry_fork_uses(uint32_t slot, uint32_t generation)
 {
@@ -393,8 +467,19 @@ static void after_fork_parent(void)
 {
     struct arena *a = process_arena;
     if (!a || !a->self) return;
+    forked.slot = forking.slot;
+    forked.generation = forking.generation;
+    forked.set = forking.ready;
+    /* From here on the child is there, or never will be: see may_be_claimed. */
+    if (forking.ready) SH_SET(&slot_at(a, forking.slot)->forked, 1);
     pthread_mutex_unlock(&a->map_mutex);
     pthread_mutex_unlock(&a->private_mutex);
+}
+
+void registry_forked(struct arena *a, uint32_t pid)
+{
+    if (forked.set) registry_started(a, forked.slot, forked.generation, pid);
+    forked.set = false;
 }
 
 static void after_fork_child(void)
@@ -405,6 +490,7 @@ static void after_fork_child(void)
     pthread_mutex_init(&a->private_mutex, NULL);
     spin_reset_after_fork(a);
     a->self = 0;
+    forked.set = false;
     if (forking.ready && registry_take(a, forking.slot, forking.generation) == AR_OK && forking.copied)
         ref_after_fork_child(a, forking.slot);
     else {

@@ -12,15 +12,19 @@
  *   72   8  name's length, 80.. 72 bytes of name (UTF-8)
  *   160  .. 8 previous generation's pid, 8 its exit status, 8 its time of death: told by OwnerDiedError
  *   192  8 generation of the process that has ended its use of tracked names (names.h), 0: none
+ *   200  8 1: made for a fork that is over in the parent
  *
  * LIVENESS, by two witnesses.  (1) Each process holds a POSIX record lock on byte `slot` of the lease file, a second
  * memfd that nobody else opens; the kernel drops it at death, before the parent can reap.  F_GETLK costs 0.7 µs.
  * (2) A free byte alone is not death: a program that closes all descriptors (daemons) loses its locks.  Then /proc is asked:
  * dead if no such pid, or it started later than the slot was registered, or all its threads are in state Z or X,
- * or it has no mapping of an arena any more (it has called exec).
+ * or it has no mapping of this arena any more (it has called exec).
  * A live process with a free byte takes its lock again when it next registers an operation (registry_refresh).
  * A STARTING slot (made by the parent before the fork or spawn) has no lock yet: once the parent has written the child's pid it
- * is judged by that; until then it is alive while its parent is, and for START_GRACE_NS from its making at least.
+ * is judged by that; until then it is alive while its parent is, and for START_GRACE_NS from its making at least.  One made by
+ * a fork whose child's pid nobody told (os.fork() in the program) is alive while the parent has a child that may still claim it.
+ * A child claims its slot by one exchange of the state, STARTING to LIVE, without the arena lock; whoever gives a slot back
+ * exchanges the state that he judged by DEAD, so only one of the two succeeds.
  */
 #ifndef PROCESSION_REGISTRY_H
 #define PROCESSION_REGISTRY_H
@@ -29,12 +33,13 @@
 
 #define REGISTRY_SLOTS 16382u
 #define START_GRACE_NS 10000000000ull
+#define CLAIM_TIME_NS 200000000ull           /* a forked child usually claims its slot within a millisecond */
 enum slot_state { SLOT_FREE = 0, SLOT_STARTING = 1, SLOT_LIVE = 2, SLOT_DEAD = 3 /* references being given back */ };
 
 struct slot {
     sh64 state; sh64 pid; sh64 parent; sh64 registered_ns; sh64 ledger; sh64 waits_for; sh64 waits_since; sh64 exit_status;
     sh32 bell; sh32 bell_pad; sh64 name_length; sh64 name[9]; sh64 pad0;
-    sh64 last_pid; sh64 last_exit; sh64 last_death_ns; sh64 last_generation; sh64 names_left; sh64 pad1[7];
+    sh64 last_pid; sh64 last_exit; sh64 last_death_ns; sh64 last_generation; sh64 names_left; sh64 forked; sh64 pad1[6];
 };
 _Static_assert(sizeof(struct slot) == 256, "slot");
 
@@ -44,6 +49,7 @@ int  registry_join(struct arena *a, const char *name);                     /* a 
 int  registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation); /* for a child to come */
 int  registry_take(struct arena *a, uint32_t slot, uint32_t generation);   /* we are that child; AR_GONE if it was given up */
 void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint32_t pid);  /* the reserved slot's child runs, not attached yet */
+void registry_forked(struct arena *a, uint32_t pid);                       /* that is the child of this thread's last fork */
 void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation);
 void registry_leave(struct arena *a);                                      /* orderly exit: our references are given back */
 void registry_set_name(struct arena *a, const char *name);

@@ -36,6 +36,12 @@ def started(slot: Slot | None, pid: int) -> None:
         core.child_started(slot[0], slot[1], pid)
 
 
+def forked(pid: int) -> None:
+    """After ``os.fork()``, in the parent: write who the child is, as :func:`started` does it."""
+    if core is not None:
+        core.forked(pid)
+
+
 def hold(slot: Slot | None, shared: object) -> None:
     """Let the child's slot take a reference on a shared object that its arguments name."""
     if slot is not None:

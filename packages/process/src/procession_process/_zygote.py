@@ -35,7 +35,7 @@ from ._bootstrap import flush_streams
 from ._fds import set_received
 from ._main import import_main
 from ._messages import receive, send
-from ._native import attach, leave, next_fork_uses, set_exit_status
+from ._native import attach, forked, leave, next_fork_uses, set_exit_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ class _Zygote:
         else:
             if pid == 0:
                 self.become_child(fds)
+            forked(pid)
             self.adopt(pid, client, slot)
         for fd in fds:
             os.close(fd)

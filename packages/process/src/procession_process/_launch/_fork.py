@@ -10,7 +10,7 @@ from .. import _life
 from .._bootstrap import flush_streams
 from .._death import enable_stack, new_stack_file, watch_memory
 from .._methods import have_pidfd
-from .._native import prepare_fork
+from .._native import forked, prepare_fork
 from ._popen import BasePopen
 from ._stdin import close_stdin, prepare_stdin
 
@@ -36,6 +36,7 @@ class Popen(BasePopen):
             pid = os.fork()
             if pid == 0:
                 self._run(process)
+            forked(pid)
             self._adopt(pid)
             return
         # Without pidfds: one pipe whose write end the child keeps for its life, one for the opposite
@@ -45,6 +46,7 @@ class Popen(BasePopen):
         if pid == 0:
             os.close(parent_reads)
             self._run(process)
+        forked(pid)
         os.close(child_writes)
         self.pid, self.sentinel, self._sentinel_is_pidfd = pid, parent_reads, False
 
