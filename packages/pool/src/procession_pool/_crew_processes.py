@@ -7,6 +7,7 @@ import time
 from _thread import allocate_lock
 
 from procession_core import default_reducer, runtime
+from procession_process import start_all
 
 from ._crew import Crew, Evidence, Worker
 from ._errors import BrokenPoolError, format_traceback
@@ -116,12 +117,31 @@ class ProcessCrew(Crew):
     def start(self, engine: Engine) -> None:
         self.shrunk = False
         self._idle_since = None
-        while len([w for w in engine.workers if not w.leaving]) < self.wanted:
-            worker = self._start_one()
-            engine.workers = [*engine.workers, worker]
-            engine.channels = [*engine.channels, worker.channel]
+        missing = self.wanted - len([w for w in engine.workers if not w.leaving])
+        if missing <= 0:
+            return
+        workers = []
+        try:
+            if self.hub.workers_share:
+                workers = [self._prepare_one() for _ in range(missing)]
+                start_all([worker.process for worker in workers])
+            else:
+                for _ in range(missing):
+                    workers.append(self._prepare_one())
+                    workers[-1].process.start()
+                    workers[-1].link.started()
+        finally:
+            started = []
+            for worker in workers:
+                if worker.process.pid is None:  # an error of its start is on its way
+                    worker.link.close()
+                else:
+                    worker.sentinel = worker.process.sentinel
+                    started.append(worker)
+            engine.workers = [*engine.workers, *started]
+            engine.channels = [*engine.channels, *[worker.channel for worker in started]]
 
-    def _start_one(self) -> ProcessWorker:
+    def _prepare_one(self) -> ProcessWorker:
         self._serial += 1
         link = open_link(self.hub)
         worker = ProcessWorker(self._serial, link, self._quota)
@@ -129,13 +149,10 @@ class ProcessCrew(Crew):
             process = self._make_process(target=work, args=(link, self._setup(self._serial)))
             process.name = process.name.replace("Process", "PoolWorker")
             process.daemon = True
-            process.start()
         except BaseException:
             link.close()
             raise
-        link.started()
         worker.process = process
-        worker.sentinel = process.sentinel
         return worker
 
     def replace(self, engine: Engine, worker: Worker, expected: bool) -> None:
@@ -279,7 +296,7 @@ class ProcessCrew(Crew):
 
     def wait(self, engine: Engine, timeout: float | None) -> list[Worker]:
         doomed = self._doomed
-        if self.idle_timeout is not None and not engine.jobs and not self.shrunk and not self.stopping:
+        if self.idle_timeout is not None and not self.shrunk and not self.stopping:
             timeout = self.idle_timeout if timeout is None else min(timeout, self.idle_timeout)
         if doomed:
             now = time.monotonic()
@@ -291,7 +308,14 @@ class ProcessCrew(Crew):
                 left = max(0.0, doomed[0][0] - now)
                 timeout = left if timeout is None else min(timeout, left)
         workers: list[Any] = engine.workers
-        ended = self.hub.wait_all(engine.channels, [w.sentinel for w in workers], timeout)
+        sentinels = [worker.sentinel for worker in workers]
+        if self.stopping and not engine.jobs and len(workers) > 1:
+            # Nobody cares which one ends first: woken once for all of them, this thread is less in their way.
+            ended = self.hub.wait_all(engine.channels, sentinels[-1:], timeout)
+            if ended:
+                ended = self.hub.wait_all(engine.channels, sentinels, 0.0)
+        else:
+            ended = self.hub.wait_all(engine.channels, sentinels, timeout)
         gone = []
         if ended:
             for worker in workers:

@@ -65,7 +65,6 @@ class EngineState:
         self.finished = 0  # tasks done by workers that have ended
         self.callbacks: deque[tuple[Callable[[Any], object], Any]] = deque()
         self.urgent = 0
-        self.on_change: Callable[[], object] | None = None  # the pool starts its thread with it, lazily
         self._queue: deque[Any] = deque()
         self._lock = allocate_lock()
         self._owner = 0

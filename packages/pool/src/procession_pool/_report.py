@@ -26,6 +26,10 @@ def unraisable(where: object, error: BaseException) -> None:
         return
     hook(
         SimpleNamespace(
-            exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__, err_msg=_MESSAGE, object=where
+            exc_type=type(error),
+            exc_value=error,
+            exc_traceback=error.__traceback__,
+            err_msg=_MESSAGE,
+            object=where,
         )
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def supervise(engine: Engine) -> None:
     """Body of the thread. It knows the engine, not the pool, so that a forgotten pool can be collected."""
     crew = engine.crew
-    timeout: float | None = 0.0
+    timeout: float | None = None
     while True:
         if engine.forgotten:
             engine.terminate()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._death import Death
     from ._forwarding import log_to_parent
     from ._freeze import freeze_support
+    from ._many import start_all
     from ._preload import forkserver_preload_report, set_forkserver_preload
 
 __all__ = (
@@ -51,6 +52,7 @@ __all__ = (
     "set_executable",
     "set_forkserver_preload",
     "set_start_method",
+    "start_all",
     "unregister_extra",
 )
 
@@ -61,6 +63,7 @@ _LATER = {
     "freeze_support": "_freeze",
     "log_to_parent": "_forwarding",
     "set_forkserver_preload": "_preload",
+    "start_all": "_many",
 }
 
 

@@ -107,6 +107,11 @@ class BaseProcess:
         made the object, or in a daemonic process; ValueError if it is closed; what pickling raises where the
         start method pickles (spawn, forkserver); OSError if the system refuses.
         """
+        self._check_startable()
+        _children.reap()
+        self._started(self._Popen(self))
+
+    def _check_startable(self) -> None:
         self._check_closed()
         if self._popen is not None:
             raise ProcessStateError("cannot start a process twice; make a new Process object")
@@ -116,9 +121,10 @@ class BaseProcess:
             raise ProcessStateError(
                 "daemonic processes are not allowed to have children; start it from one that is not daemonic"
             )
-        _children.reap()
-        self._popen = self._Popen(self)
-        self._sentinel: int = self._popen.sentinel
+
+    def _started(self, popen: Any) -> None:
+        self._popen = popen
+        self._sentinel: int = popen.sentinel
         # The target may hold what refers to this object: a cycle that would keep both.
         del self._target, self._args, self._kwargs
         _children.add(self)

@@ -24,6 +24,8 @@ RESULT_RING = 65536
 class NativeHub:
     """The pool's hub, and what its thread waits on."""
 
+    workers_share = True  # nothing is lost if one worker inherits what another one got
+
     def __init__(self) -> None:
         self.block: Any = core.Block(core.HUB_SIZE, True)
         self.eventfd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -51,7 +53,7 @@ class NativeHub:
         poll.register(eventfd, select.POLLIN)
         for sentinel in sentinels:
             poll.register(sentinel, select.POLLIN)
-        found = poll.poll(None if timeout is None else int(timeout * 1000) + 1)
+        found = poll.poll(None if timeout is None else int(timeout * 1000) + (timeout > 0))
         ended = set()
         for fd, _ in found:
             if fd == eventfd:

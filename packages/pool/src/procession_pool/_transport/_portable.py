@@ -29,6 +29,8 @@ _RESULT, _BEGUN, _MESSAGE = 0, 1, 2
 class PortableHub:
     """Who waits for results. The pool's thread alone reads the pipes; a waiting caller is told by it."""
 
+    workers_share = False  # a worker must not keep the ends of another one's pipes open
+
     def __init__(self) -> None:
         self._reader, self._writer = Pipe(False)
         self._wake_lock = allocate_lock()

@@ -17,6 +17,9 @@ class StackFile:
     """A file without a name into which the worker's faulthandler writes; -1 where there is none."""
 
     def __init__(self) -> None:
+        # Here and not in each forked worker.
+        import faulthandler  # noqa: F401
+
         self.fd = os.memfd_create("procession-stack") if hasattr(os, "memfd_create") else -1
 
     def read(self) -> str | None:

@@ -1,0 +1,85 @@
+"""Starting several children at once.
+
+Between two forks of a process everything that it writes to is copied anew, page by page. Eight starts one after the
+other cost eight times 200 such pages; done here, with all that can be prepared or finished outside of the loop, eight
+times 30.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import _children, _life
+from ._bootstrap import flush_streams
+from ._death import new_stack_file, watch_memory
+from ._launch._fork import Popen
+from ._launch._stdin import prepare_stdin
+from ._methods import default_method, have_pidfd
+from ._native import prepare_fork
+from ._process import BaseProcess
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class _Prepared(Popen):
+    """A launcher's object before its fork."""
+
+    def _launch(self, process: BaseProcess) -> None:
+        self._stack_fd = new_stack_file()
+
+
+def start_all(processes: Sequence[BaseProcess]) -> None:
+    """Start *processes*, in their order. Where they are forked by this library's own launcher, in one go.
+
+    Raises what ``start()`` raises; those before the one that could not be started are running then.
+    """
+    if len(processes) > 1 and have_pidfd() and all(map(_is_plain, processes)):
+        _fork_all(processes)
+    else:
+        for process in processes:
+            process.start()
+
+
+def _is_plain(process: BaseProcess) -> bool:
+    kind = type(process)
+    return (
+        isinstance(process, BaseProcess)
+        and kind.start is _start
+        and kind._Popen is _launcher
+        and (process._start_method or default_method()) == "fork"
+    )
+
+
+_start = BaseProcess.start
+_launcher = BaseProcess._Popen
+
+
+def _fork_all(processes: Sequence[BaseProcess]) -> None:
+    _children.reap()
+    flush_streams()
+    prepare_stdin()
+    watch_memory()
+    prepare_fork()
+    popens = []
+    for process in processes:
+        process._check_startable()
+        if process.daemon:
+            _life.read_end()
+        popens.append(_Prepared(process))
+    fork = os.fork
+    pids: list[int] = []
+    try:
+        for process, popen in zip(processes, popens, strict=True):
+            pid = fork()
+            if pid == 0:
+                popen._run(process)
+            pids.append(pid)
+    finally:
+        for process, popen, pid in zip(processes, popens, pids, strict=False):
+            popen._adopt(pid)
+            process._started(popen)
+
+
+__all__ = ("start_all",)
