@@ -1,8 +1,9 @@
 """Runs under a plain CPython with its own multiprocessing: a server, or a client, for the tests of the protocol."""
+from __future__ import annotations
 
 import sys
 from multiprocessing import current_process
-from multiprocessing.managers import BaseManager, RemoteError, SyncManager
+from multiprocessing.managers import RemoteError, SyncManager
 
 KEY = b"shared secret"
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import procession_managers
 import pytest
+
+import procession_managers
 
 FOREIGN = str(Path(__file__).with_name("foreign.py"))
 KEY = b"shared secret"

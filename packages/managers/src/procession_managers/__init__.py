@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._batch import Batch, BatchResult
-from ._errors import LimitError, RemoteError, RemoteTraceback
+from ._errors import ManagerStateError, RemoteError, RemoteTraceback
 from ._manager import BaseManager, State
 from ._proxies import (
     AcquirerProxy,
@@ -45,9 +45,9 @@ __all__ = (
     "DictProxy",
     "EventProxy",
     "IteratorProxy",
-    "LimitError",
     "ListProxy",
     "MakeProxyType",
+    "ManagerStateError",
     "Namespace",
     "NamespaceProxy",
     "PoolProxy",

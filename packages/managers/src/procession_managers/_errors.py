@@ -31,8 +31,8 @@ class RemoteTraceback(Exception):
         return RemoteTraceback, (self.text,)
 
 
-class LimitError(ProcessError):
-    """A request went beyond a limit that was set for the server: clients, or bytes of a message."""
+class ManagerStateError(ProcessError, ValueError):
+    """A manager was asked for something before its start, or after its shutdown."""
 
 
 def format_error(error: BaseException, always: bool = False) -> str:

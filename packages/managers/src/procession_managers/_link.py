@@ -382,6 +382,9 @@ class Link:
                 if first:
                     for ident in grants:
                         self.request("incref", (ident,))
+            if retired:
+                # Not before the server knows the new one: the lease must not end in between.
+                channel.call(None, "dummy", (), {})
         finally:
             for old in retired:
                 old.close()
@@ -399,9 +402,11 @@ class Link:
 
     def retire(self, channel: Channel, cancel: bool) -> None:
         """Use *channel* no more, but keep it open until there is another: the lease depends on it."""
-        if not cancel or not channel.note(CANCEL):
+        if not self.marked:
             channel.close()
             return
+        if cancel:
+            channel.note(CANCEL)
         local = self.local
         if getattr(local, "channel", None) is channel:
             del local.channel

@@ -26,6 +26,15 @@ class _Caller(_local):
         self.identity = object()
 
 
+class _Here:
+    """Where proxies look for their thread's channel."""
+
+    __slots__ = ("channel",)
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+
+
 class LocalLink:
     """Stands for a link where the server is in this process."""
 
@@ -37,7 +46,7 @@ class LocalLink:
         self.authkey = server.authkey
         self.serializer = server.serializer
         self.registry = server.registry
-        self.local = self
+        self.local = _Here(self)
         self._caller = _Caller()
         self._dropped: deque[str] = deque()
 
@@ -90,12 +99,16 @@ class LocalLink:
         server = self.server
         if server.gate.acquire(False):
             try:
-                while self._dropped:
-                    server.objects.release(self._dropped.popleft())
+                self.sweep()
             finally:
                 server.gate.release()
         else:
             server.wake()
+
+    def sweep(self) -> None:
+        """Release what was dropped while another thread held the gate. Holds it."""
+        while self._dropped:
+            self.server.objects.release(self._dropped.popleft())
 
     def transit(self, ident: str) -> bytes | None:
         """Return the name of a reference for a pickle on its way."""

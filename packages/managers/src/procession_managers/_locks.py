@@ -38,6 +38,7 @@ class LockBase:
         self._since = 0.0
         self._line: deque[Wait] = deque()
         self._death: OwnerDiedError | None = None
+        self._orphaned = False
 
     def _take(self, caller: Any) -> None:
         self.owner = caller
@@ -49,6 +50,9 @@ class LockBase:
 
     def _drop(self) -> None:
         self.owner = None
+        if self._orphaned:
+            self._orphaned = False
+            self._death = None
         if self._lease is not None:
             self._lease.held.discard(self)
             self._lease = None
@@ -82,6 +86,7 @@ class LockBase:
         """The process that held the lock is gone: one of those who acquire is told, and the lock is free."""
         held_for = monotonic() - self._since
         self._lease = None
+        self._orphaned = True
         self._death = OwnerDiedError(
             f"process {lease.name} (pid {lease.pid}) ended while it held this {type(self).__name__}, for "
             f"{held_for:.3f} s; the lock is free again, but what it protects may be half done",
@@ -89,13 +94,21 @@ class LockBase:
             lease.name,
             held_for,
         )
+        # With nobody in line the lock stays taken: another process may be about to release it, which is legal.
+        if self._line:
+            self._free_orphan()
+            self._next()
+
+    def _free_orphan(self) -> None:
+        self._orphaned = False
         self._forget_owner()
-        self._next()
 
     def _forget_owner(self) -> None:
         self.owner = None
 
     def _acquire(self, caller: Any, timeout: float | None) -> Any:
+        if self._orphaned:
+            self._free_orphan()
         if self.owner is None and not self._line:
             if self._death is not None:
                 death, self._death = self._death, None

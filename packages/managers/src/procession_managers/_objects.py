@@ -48,7 +48,7 @@ def public_methods(obj: object) -> list[str]:
 
 def all_methods(obj: object) -> list[str]:
     """Return the names of all methods of *obj*."""
-    return [name for name in dir(obj) if callable(getattr(obj, name))]
+    return [name for name in dir(obj) if callable(getattr(obj, name, None))]
 
 
 class Entry:

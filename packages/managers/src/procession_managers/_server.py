@@ -155,6 +155,8 @@ class Server(Calls, Functions):
                 os.read(fd, 4096)
             except BlockingIOError:
                 pass
+            with self.gate:
+                self.local_link.sweep()
         elif fd == self._parent:
             info("manager server ends because its parent has ended")
             self.stopping = True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from procession_core import ProcessError
 from procession_shm import ShareableList, SharedMemory
 
+from ._errors import ManagerStateError
 from ._manager import BaseManager, State
 from ._server import Server
 
@@ -117,7 +117,7 @@ class SharedMemoryManager(BaseManager):
     def _started(self) -> None:
         if self._state.value != State.STARTED:
             if self._state.value == State.INITIAL:
-                raise ProcessError(
+                raise ManagerStateError(
                     "SharedMemoryManager has not been started: call start(), or use it as a context"
                 )
-            raise ProcessError("SharedMemoryManager has shut down")
+            raise ManagerStateError("SharedMemoryManager has shut down")
