@@ -18,11 +18,23 @@ import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 DRIVER = HERE / "driver.py"
+DIFFERENCES = HERE / "known_differences.toml"
 SECONDS = 60.0
 LONGER = {"*test_resource_tracker*": 120.0, "*large_pool*": 120.0, "*test_many_processes*": 120.0, "*Deadlock*": 120.0}
+
+LONG = (
+    "*ExecutorDeadlock*",
+    "*large_pool*",
+    "*test_many_processes",
+    "*test_map_timeout",
+    "*thread_safety",
+    "TestWait.*",
+)
+GOOD = ("ok", "skip")
 
 
 @dataclass
@@ -154,25 +166,49 @@ def _tail(log) -> str:
 # ---- known differences -----------------------------------------------------------------------------
 
 
-def known(variant: str) -> list[dict[str, object]]:
-    """Return the entries of known_differences.toml that apply to *variant*."""
-    entries = tomllib.loads((HERE / "known_differences.toml").read_text(encoding="utf-8")).get("difference", [])
-    return [entry for entry in entries if entry.get("variant", variant) == variant]
+def read_differences() -> list[dict[str, Any]]:
+    """Return all entries of known_differences.toml."""
+    entries: list[dict[str, Any]] = tomllib.loads(DIFFERENCES.read_text(encoding="utf-8"))["difference"]
+    return entries
 
 
-def runnable(entries: list[dict[str, object]], wanted: list[str]) -> list[str]:
+def known(variant: str) -> list[dict[str, Any]]:
+    """Return the entries that apply to *variant*."""
+    return [entry for entry in read_differences() if entry.get("variant", variant) == variant]
+
+
+def is_portable() -> bool:
+    """Say whether the variant without the C core runs."""
+    from procession_native import core
+
+    return core is None
+
+
+def is_long(name: str) -> bool:
+    """Say whether a test is left out of the sample because it takes long."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in LONG)
+
+
+def count(outcomes: list[Outcome], entries: list[dict[str, Any]]) -> dict[str, int]:
+    """Return how many tests ended how; known differences count as "known"."""
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        bad = outcome.status not in GOOD
+        status = "known" if bad and expected(entries, outcome.name) else outcome.status
+        counts[status] = counts.get(status, 0) + 1
+    return counts
+
+
+def runnable(entries: list[dict[str, Any]], wanted: list[str]) -> list[str]:
     """Leave out what known_differences.toml says is not to be run."""
     barred = [entry for entry in entries if entry.get("run") is False]
     return [name for name in wanted if not expected(barred, name)]
 
 
-def expected(entries: list[dict[str, object]], name: str) -> bool:
+def expected(entries: list[dict[str, Any]], name: str) -> bool:
     """Say whether one of *entries* names test *name*."""
-    patterns = [pattern for entry in entries for pattern in entry["tests"]]  # type: ignore[attr-defined]
+    patterns = [pattern for entry in entries for pattern in entry["tests"]]
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-
-
-GOOD = ("ok", "skip")
 
 
 def main(arguments: list[str]) -> int:
@@ -184,26 +220,21 @@ def main(arguments: list[str]) -> int:
         suite = arguments[index + 1]
         del arguments[index : index + 2]
     arguments = [argument for argument in arguments if argument != "--plain"]
-    variant = "portable" if os.environ.get("PROCESSION_NATIVE") == "0" else "native"
-    entries = [] if plain else known(variant)
+    entries = [] if plain else known("portable" if is_portable() else "native")
     bad = 0
     for method in arguments[0].split(","):
         wanted = names(method, suite, plain)
         if arguments[1:]:
             wanted = [name for name in wanted if any(fnmatch.fnmatch(name, pattern) for pattern in arguments[1:])]
         outcomes = run(method, suite, runnable(entries, wanted), plain)
-        counts: dict[str, int] = {}
         for outcome in outcomes:
-            status = outcome.status
-            if status not in GOOD and expected(entries, outcome.name):
-                status = "known"
-            counts[status] = counts.get(status, 0) + 1
-            if status not in (*GOOD, "known"):
+            if outcome.status not in GOOD and not expected(entries, outcome.name):
                 bad += 1
                 head = f"==== {method} {outcome.name}: {outcome.status} ({outcome.seconds:.1f} s)"
                 print(f"{head}\n{outcome.text}", flush=True)
-        slow = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:5]
-        print(f"#### {method}: {counts}; slowest {[(o.name, round(o.seconds, 1)) for o in slow]}", flush=True)
+        slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:5]
+        slow = ", ".join(f"{outcome.name} {outcome.seconds:.1f} s" for outcome in slowest)
+        print(f"#### {method}: {count(outcomes, entries)}; slowest: {slow}", flush=True)
     return 1 if bad else 0
 
 
