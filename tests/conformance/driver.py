@@ -16,24 +16,13 @@ sys.modules["cloudpickle"] = None  # type: ignore[assignment]  # some tests rely
 METHOD, SUITE = sys.argv[1], sys.argv[2]
 
 
-ON_THREADS = """Process Queue JoinableQueue Lock RLock Semaphore BoundedSemaphore Condition Event Barrier Value Array
-    current_process parent_process active_children Pool Pipe Namespace""".split()
-
-
 def provide() -> None:
-    """What the tests' fixtures peek at, and what is not yet there to be imported."""
-    import importlib
+    """What the tests' fixtures peek at."""
     import multiprocessing
     import multiprocessing.process
+    import multiprocessing.resource_tracker
     import multiprocessing.shared_memory
-    import types
 
-    dummy = importlib.import_module("multiprocessing.dummy")
-    if not hasattr(dummy, "Process"):
-        # Not shipped: the tests' classes name what it should have; the tests on threads are left out below.
-        for name in ON_THREADS:
-            setattr(dummy, name, None)
-        dummy.connection = types.SimpleNamespace(Pipe=None, wait=None)
     if not hasattr(multiprocessing.process, "_dangling"):
         multiprocessing.process._dangling = weakref.WeakSet()
     import procession_shm._shared_memory as segments
@@ -139,8 +128,6 @@ def all_names() -> list[str]:
     names = []
     for name, value in globals().items():
         if isinstance(value, type) and issubclass(value, unittest.TestCase):
-            if name.startswith("WithThreads") and sys.modules["multiprocessing.dummy"].Process is None:
-                continue
             names += [f"{name}.{test}" for test in unittest.defaultTestLoader.getTestCaseNames(value)]
     return names
 
