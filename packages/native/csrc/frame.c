@@ -3,15 +3,23 @@
 #include "frame.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 /* The kernel moves at most this much in one call; asking for more is allowed, but not for more than SSIZE_MAX. */
 #define ONE_CALL ((size_t)0x7ffff000)
+
+/* Payloads from here on are read into huge pages. */
+#define HUGE_PAYLOAD ((uint64_t)4 << 20)
+/* Payloads from here on make their pipe grow to this size.  Not all pipes: the user's account of pipe memory is small. */
+#define LONG_PAYLOAD ((size_t)256 << 10)
+#define LONG_PIPE (256 << 10)
 
 int frame_kind(int fd)
 {
@@ -57,8 +65,20 @@ void frame_out_init(struct frame_out *f, int fd, enum frame_kind kind, const voi
     }
 }
 
+static void widen(int fd)
+{
+#ifdef F_SETPIPE_SZ
+    int error = errno, size = fcntl(fd, F_GETPIPE_SZ);
+    if (size > 0 && size < LONG_PIPE) fcntl(fd, F_SETPIPE_SZ, LONG_PIPE);    /* a wish */
+    errno = error;
+#else
+    (void)fd;
+#endif
+}
+
 int frame_write(struct frame_out *f)
 {
+    if (f->kind == FRAME_PIPE && f->done == 0 && f->size >= LONG_PAYLOAD) widen(f->fd);
     size_t total = f->head_size + f->size;
     union { char space[CMSG_SPACE(FRAME_FDS * sizeof(int))]; struct cmsghdr align; } control;
     while (f->done < total) {
@@ -218,4 +238,18 @@ int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done
         }
     }
     return FRAME_OK;
+}
+
+void frame_prepare(char *to, uint64_t size)
+{
+    if (size < HUGE_PAYLOAD) return;
+#ifdef MADV_HUGEPAGE
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)to + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)to + size) & ~(page - 1);
+    int error = errno;
+    if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);     /* a wish */
+    errno = error;
+#else
+    (void)to;
+#endif
 }

@@ -81,6 +81,8 @@ void frame_in_init(struct frame_in *f, int fd, enum frame_kind kind, int want_fd
 int frame_begin(struct frame_in *f);
 /* Reads up to `size` bytes into `to`, counting in *done. */
 int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done);
+/* Prepares fresh memory that a large payload will be read into: page faults cost more than the copy. */
+void frame_prepare(char *to, uint64_t size);
 /* Closes the descriptors that nobody has taken. */
 void frame_drop_fds(struct frame_in *f);
 

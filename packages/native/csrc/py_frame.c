@@ -134,6 +134,7 @@ static int fill(struct frame_in *in, char *to)
 static PyObject *whole(struct frame_in *in)
 {
     PyObject *message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)in->size);
+    if (message) frame_prepare(PyBytes_AsString(message), in->size);
     if (message && fill(in, PyBytes_AsString(message)) != FRAME_OK) Py_CLEAR(message);
     return message;
 }

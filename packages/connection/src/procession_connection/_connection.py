@@ -12,7 +12,7 @@ from ._async import receive_frame, send_frame
 from ._buffers import MAGIC, head, in_band, parse
 from ._kinds import MARKED, PLAIN, TREE, UNIX, WIRE
 from ._names import OURS, THEIRS, wire_reducer
-from ._parcels import pack_message
+from ._parcels import ENVELOPE, pack_message, unpack_message
 from ._transfer import CarryingTransfer, CarryingWireTransfer, FrameTransfer, WireTransfer, arriving
 
 TYPE_CHECKING = False
@@ -57,6 +57,7 @@ class Connection:
         self._link = PLAIN
         self._unpickler: Callable[..., Any] | None = None
         self._bag: Any = None
+        self._opening: bytes | None = None
 
     def __del__(self) -> None:
         if self._handle is not None:
@@ -135,7 +136,7 @@ class Connection:
         if bag is None:
             data, fds = self._pickle(obj, kind, following if self._link == MARKED else None)
         else:
-            data, fds = pack_message(obj, bag, kind)
+            data, fds = pack_message(obj, self, kind)
         if fds:
             _framing.send_fds(handle, kind, data, fds)
         else:
@@ -187,6 +188,8 @@ class Connection:
         if link == MARKED and data[:1] == MAGIC[:1] and data.startswith(MAGIC):
             return self._loads(*self._rest(handle, kind, data))
         if link <= TREE or (self._unpickler is None and THEIRS not in data):
+            if link == TREE and data.startswith(ENVELOPE) and self._bag is not None:
+                return unpack_message(data, self)
             return _pickle.loads(data)
         return self._loads(data)
 
@@ -343,7 +346,7 @@ class Connection:
             self._refuse()
         kind = self._kind_now()
         bag = self._bag
-        data, fds = self._pickle(obj, kind) if bag is None else pack_message(obj, bag, kind)
+        data, fds = self._pickle(obj, kind) if bag is None else pack_message(obj, self, kind)
         await send_frame(self, data, fds or [])
 
     # ---- what TLS does differently -----------------------------------------------------------------------

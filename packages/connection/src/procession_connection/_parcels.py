@@ -8,6 +8,7 @@ and takes the entry out.
 
 from __future__ import annotations
 
+from _struct import Struct
 from _thread import _local
 
 from procession_core import default_reducer, transfer_scopes
@@ -21,15 +22,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._connection import Connection
 
-class _Envelope:
-    __slots__ = ("_arguments",)
+    def _loads(data: bytes) -> Any: ...
+else:
+    try:
+        from _pickle import loads as _loads
+    except ImportError:
+        from pickle import loads as _loads
 
-    def __init__(self, *arguments: Any) -> None:
-        self._arguments = arguments
+ENVELOPE = b"\x80\x04cp"
+"""How a message begins that names objects of the arena. No ordinary pickle of protocol 4 begins with a GLOBAL."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return open_message, self._arguments
+
+# An envelope is the pickle of a call, open_message(handle, entry, generation, data), written here by its opcodes: a
+# pickler, for so little, costs more than all the rest. Both ends of a pipe know how its envelopes begin.
+_CALL = b"\x80\x04c" + __name__.encode() + b"\nopen_message\n("  # PROTO 4, GLOBAL, MARK
+_WORDS = Struct("<2sq2sqcQ")  # LONG1 entry, LONG1 generation, BINBYTES8 of the data that follows
+_END = b"tR."  # TUPLE, REDUCE, STOP
+_SMALL = 65536
+
+
+def _opening(bag: Any) -> bytes:
+    return _CALL + default_reducer.dumps(bag.handle(), 2)[2:-1]
 
 
 def new_bag() -> Any:
@@ -47,8 +62,8 @@ class _Outgoing(_local):
 _outgoing = _Outgoing()
 
 
-def pack_message(obj: object, bag: Any, kind: int) -> tuple[bytes, list[int] | None]:
-    """Return the pickle of *obj* for the pipe that has *bag* and *kind*, and the descriptors to go with it.
+def pack_message(obj: object, connection: Connection, kind: int) -> tuple[bytes, list[int] | None]:
+    """Return the pickle of *obj* for *connection*, an end of a pipe of this *kind*, and the descriptors to go with it.
 
     Raises what pickling raises, MemoryError where the big buffers do not fit.
     """
@@ -63,7 +78,14 @@ def pack_message(obj: object, bag: Any, kind: int) -> tuple[bytes, list[int] | N
     refs = message.refs
     if not refs:
         return message.data, fds
-    return default_reducer.dumps(_Envelope(bag.handle(), *bag.put(list(refs)), message.data), 5), fds
+    bag = connection._bag
+    opening = connection._opening
+    if opening is None:
+        opening = connection._opening = _opening(bag)
+    data = message.data
+    entry, generation = bag.put(list(refs))
+    words = _WORDS.pack(b"\x8a\x08", entry, b"\x8a\x08", generation, b"\x8e", len(data))
+    return b"".join((opening, words, data, _END)), fds
 
 
 def send_beside(fd: int) -> FrameDescriptor | None:
@@ -88,6 +110,27 @@ def open_message(handle: Any, entry: int, generation: int, data: bytes) -> Any:
     bag = open_bag(handle)
     try:
         return unpack(data)
+    finally:
+        bag.take(entry, generation)
+
+
+def unpack_message(data: bytes, connection: Connection) -> Any:
+    """Return the object of a message that begins with ``_CALL`` and was received on *connection*, an end of a pipe.
+
+    Raises as ``open_message()``.
+    """
+    bag = connection._bag
+    opening = connection._opening
+    if opening is None:
+        opening = connection._opening = _opening(bag)
+    start = len(opening) + _WORDS.size
+    if not data.startswith(opening) or len(data) < start:
+        return _loads(data)  # forwarded from another pipe
+    _, entry, _, generation, _, size = _WORDS.unpack_from(data, len(opening))
+    if data[start + size :] != _END:
+        return _loads(data)
+    try:
+        return unpack(data[start:-3] if size < _SMALL else memoryview(data)[start:-3])
     finally:
         bag.take(entry, generation)
 
