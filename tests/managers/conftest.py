@@ -11,7 +11,6 @@ import pytest
 
 import procession_managers
 
-
 # With importlib mode neighbours are not importable by name, and spawned children import what they run.
 _spec = importlib.util.spec_from_file_location("managers_children", Path(__file__).with_name("children.py"))
 assert _spec is not None and _spec.loader is not None

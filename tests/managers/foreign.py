@@ -1,4 +1,5 @@
 """Runs under a plain CPython with its own multiprocessing: a server, or a client, for the tests of the protocol."""
+
 from __future__ import annotations
 
 import sys

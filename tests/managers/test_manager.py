@@ -16,14 +16,13 @@ import time
 from collections.abc import Callable, MutableMapping, MutableSequence, MutableSet
 from typing import Any
 
+import pytest
+
 import procession_core
 import procession_managers
 import procession_process
-import pytest
 from procession_connection import Client, Pipe
 from procession_managers import BaseManager, RemoteError, SyncManager
-
-
 
 children: Any = sys.modules["managers_children"]
 
@@ -74,14 +73,20 @@ def test_list(manager: SyncManager) -> None:
     assert items * 2 == [1, 2, 3, 4] * 2 == 2 * items and items + [5] == [1, 2, 3, 4, 5]
     assert items[1:3] == [2, 3] and list(items) == [1, 2, 3, 4] and isinstance(items, MutableSequence)
     items.clear()
-    assert items.copy() == [] and str(items) == "[]" and repr(items).startswith("<ListProxy object, typeid 'list' at")
+    assert (
+        items.copy() == []
+        and str(items) == "[]"
+        and repr(items).startswith("<ListProxy object, typeid 'list' at")
+    )
 
 
 def test_set(manager: SyncManager) -> None:
     s = manager.set({1, 2})
     s |= {3}
     assert s == {1, 2, 3} and s & {1} == {1} and s - {1} == {2, 3} and s ^ {1, 4} == {2, 3, 4}
-    assert {9} | s == {1, 2, 3, 9} and s < {1, 2, 3, 4} and sorted(s) == [1, 2, 3] and isinstance(s, MutableSet)
+    assert (
+        {9} | s == {1, 2, 3, 9} and s < {1, 2, 3, 4} and sorted(s) == [1, 2, 3] and isinstance(s, MutableSet)
+    )
     assert not isinstance(s, MutableMapping)
     with pytest.raises(TypeError):
         s |= [1]

@@ -44,7 +44,7 @@ else:
 
 _OWNED = (type(RLock()), Condition)
 """What belongs to a thread from one call to the next: such calls of one client thread share a thread here."""
-_NESTED = {dict: "dict", list: "list", set: "set"}
+_NESTED: dict[Any, str] = {dict: "dict", list: "list", set: "set"}
 _GETTERS = frozenset(("__getitem__", "get", "setdefault"))
 
 
@@ -303,7 +303,8 @@ def flush() -> None:
 
 def _has_own_init(kind: type) -> bool:
     # Only these may refuse the arguments that they were pickled with.
-    return hasattr(kind.__init__, "__code__") or hasattr(kind.__new__, "__code__")
+    of_kind: Any = kind
+    return hasattr(of_kind.__init__, "__code__") or hasattr(kind.__new__, "__code__")
 
 
 def _short(value: object) -> str:

@@ -106,7 +106,7 @@ class Peer:
         """Add *data* to what was read before and return the messages that are complete now."""
         buffer = self._buffer
         buffer += data
-        found = []
+        found: list[bytes] = []
         while len(buffer) >= 4:
             start = 4
             size = _SHORT.unpack_from(buffer)[0]
@@ -249,4 +249,5 @@ class XmlCodec:
         """Return *obj* as XML."""
         import xmlrpc.client
 
-        return xmlrpc.client.dumps((obj,), allow_none=True).encode("utf-8")
+        value: Any = (obj,)
+        return xmlrpc.client.dumps(value, allow_none=True).encode("utf-8")

@@ -278,7 +278,7 @@ class ListProxy(BaseListProxy):  # type: ignore[misc]
     def __radd__(self, other: Any) -> Any:
         return other + self._getvalue()
 
-    def __iadd__(self, other: Iterable[Any]) -> ListProxy:
+    def __iadd__(self, other: Any) -> Any:
         self._callmethod("extend", (_plain(other),))
         return self
 
@@ -297,7 +297,7 @@ class ListProxy(BaseListProxy):  # type: ignore[misc]
             index += 1
 
     def __reversed__(self) -> Iterator[Any]:
-        return reversed(self._getvalue())
+        return iter(list(reversed(self._getvalue())))
 
     def __lt__(self, other: Any) -> bool:
         return bool(self._getvalue() < _plain(other))

@@ -325,7 +325,7 @@ class Server(Calls, Functions):
             debug("manager server lost a client: %r", error)
             self.drop_peer(peer)
             return
-        if type(data) is bytes:
+        if isinstance(data, bytes):
             self._message(peer, data)
         elif data is None:
             self.drop_peer(peer)

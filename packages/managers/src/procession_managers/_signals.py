@@ -67,7 +67,12 @@ class Condition:
         inner.answer = lambda value, error: take_back(bool(value))
         # The server looks at the outer wait alone, so that is where the time must stand.
         outer.deadline = inner.deadline
-        outer.on_timeout = lambda wait: inner.expire() or wait
+
+        def late(wait: Wait) -> Wait:
+            inner.expire()
+            return wait  # it goes on until its caller has the lock again
+
+        outer.on_timeout = late
         count = lock.give_up()
         return outer
 

@@ -53,5 +53,6 @@ def _as_list(view: Any) -> tuple[Any, ...]:
 
 
 # What keys(), values() and items() return cannot be pickled as such.
+_view: Any
 for _view in ({}.keys(), {}.values(), {}.items()):
     default_reducer.register(type(_view), _as_list)
