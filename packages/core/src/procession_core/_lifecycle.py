@@ -8,7 +8,6 @@ inert.
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
 from _weakref import ref
 from itertools import count
 
@@ -130,7 +129,7 @@ def run_finalizers(minpriority: int | None = None) -> None:
 
 # An object and what to call with it in each child. In order of registration; weak, so that registering keeps
 # nothing.
-_after_forkers: dict[tuple[int, int, Any], ref[Any]] = {}
+after_forkers: dict[tuple[int, int, Any], ref[Any]] = {}
 _after_fork_numbers = count()
 _resets: list[Callable[[], object]] = []
 
@@ -138,16 +137,16 @@ _resets: list[Callable[[], object]] = []
 def register_after_fork(obj: Any, func: Callable[[Any], object]) -> None:
     """Call ``func(obj)`` in every child that this library starts, if *obj* is alive there."""
     key = (next(_after_fork_numbers), id(obj), func)
-    _after_forkers[key] = ref(obj, lambda _: _after_forkers.pop(key, None))
+    after_forkers[key] = ref(obj, lambda _: after_forkers.pop(key, None))
 
 
 def run_after_forkers() -> None:
     """Call what ``register_after_fork()`` collected. A child's start does it; an error is logged and passed
     over.
     """
-    if not _after_forkers:
+    if not after_forkers:
         return
-    for (_, _, func), reference in sorted(_after_forkers.items(), key=lambda item: item[0][0]):
+    for (_, _, func), reference in sorted(after_forkers.items(), key=lambda item: item[0][0]):
         obj = reference()
         if obj is not None:
             try:
@@ -174,18 +173,17 @@ def _arm_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _exit_lock
-    _exit_lock = allocate_lock()
     for func in _resets:
         func()
 
 
 # ---- exit --------------------------------------------------------------------------------------------------
 
-_exit_lock = allocate_lock()
+# setdefault() is atomic: of two threads one exits. A lock would have to be made anew in each forked child.
+_claims: dict[int, object] = {}
 _armed_pid = 0
 _exiting_pid = 0
-_done_pid = 0
+done_pid = 0
 _children_ender: Callable[[], object] | None = None
 
 
@@ -199,7 +197,6 @@ def arm() -> None:
         import atexit
 
         atexit.register(exit_function)
-        _arm_fork()
 
 
 def at_exit(callback: Callable[[], object], priority: int = 0) -> Finalize:
@@ -216,6 +213,18 @@ def at_end(callback: Callable[[], object]) -> None:
     For the layers of this library. It does not arm the exit: see ``arm()``.
     """
     _last.append(callback)
+
+
+starter_pid = 0
+
+
+def note_start() -> None:
+    """This process has started a child: let its exit join it."""
+    global starter_pid
+    pid = os.getpid()
+    if starter_pid != pid:
+        starter_pid = pid
+        arm()
 
 
 def set_children_ender(ender: Callable[[], object]) -> None:
@@ -235,12 +244,11 @@ def exit_function() -> None:
     Blocks until the children that are not daemonic have ended. Runs once in a process; later calls do
     nothing.
     """
-    global _exiting_pid, _done_pid
+    global _exiting_pid, done_pid
     pid = os.getpid()
-    with _exit_lock:
-        if _done_pid == pid:
-            return
-        _done_pid = _exiting_pid = pid
+    if done_pid == pid or _claims.setdefault(pid, claim := object()) is not claim:
+        return
+    done_pid = _exiting_pid = pid
     info("process shutting down")
     debug('running all "atexit" finalizers with priority >= 0')
     run_finalizers(0)
@@ -263,21 +271,23 @@ def end_child() -> None:
     """At the end of a child that this library started: what ``exit_function()`` does, if there is anything to
     do.
     """
-    global _exiting_pid, _done_pid
-    if finalizer_registry or has_logger():
+    global _exiting_pid, done_pid
+    pid = os.getpid()
+    if finalizer_registry or starter_pid == pid or has_logger():
         exit_function()
-    elif _last:
-        pid = os.getpid()
-        if _done_pid != pid:
-            _done_pid = _exiting_pid = pid
-            _run_last()
+    elif _last and done_pid != pid:
+        done_pid = _exiting_pid = pid
+        _run_last()
 
 
 def forget_inherited() -> None:
     """In a new child: drop the finalizers that belong to the parent and let this process exit for itself."""
-    global _exiting_pid, _done_pid
-    finalizer_registry.clear()
-    _exiting_pid = _done_pid = 0
+    global _exiting_pid, done_pid
+    if finalizer_registry:
+        finalizer_registry.clear()
+    if done_pid:
+        _exiting_pid = done_pid = 0
+        _claims.clear()
 
 
 def _print_exception() -> None:

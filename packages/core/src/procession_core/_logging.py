@@ -21,43 +21,43 @@ WARNING = 30
 LOGGER_NAME = "procession"
 DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
 
-_logger: Logger | None = None
+logger: Logger | None = None
 _log_to_stderr = False
 
 
 def sub_debug(message: object, *args: object) -> None:
     """Log at SUBDEBUG, below DEBUG: every finalizer and every message."""
-    if _logger is not None:
-        _logger.log(SUBDEBUG, message, *args, stacklevel=2)
+    if logger is not None:
+        logger.log(SUBDEBUG, message, *args, stacklevel=2)
 
 
 def debug(message: object, *args: object) -> None:
     """Log at DEBUG."""
-    if _logger is not None:
-        _logger.log(DEBUG, message, *args, stacklevel=2)
+    if logger is not None:
+        logger.log(DEBUG, message, *args, stacklevel=2)
 
 
 def info(message: object, *args: object) -> None:
     """Log at INFO: a process starts, a process ends."""
-    if _logger is not None:
-        _logger.log(INFO, message, *args, stacklevel=2)
+    if logger is not None:
+        logger.log(INFO, message, *args, stacklevel=2)
 
 
 def sub_warning(message: object, *args: object) -> None:
     """Log at SUBWARNING, below WARNING."""
-    if _logger is not None:
-        _logger.log(SUBWARNING, message, *args, stacklevel=2)
+    if logger is not None:
+        logger.log(SUBWARNING, message, *args, stacklevel=2)
 
 
 def warn(message: object, *args: object) -> None:
     """Log at WARNING."""
-    if _logger is not None:
-        _logger.log(WARNING, message, *args, stacklevel=2)
+    if logger is not None:
+        logger.log(WARNING, message, *args, stacklevel=2)
 
 
 def has_logger() -> bool:
     """Say whether anybody has asked for the logger."""
-    return _logger is not None
+    return logger is not None
 
 
 def name_record(record: LogRecord) -> bool:
@@ -74,15 +74,15 @@ def get_logger() -> Logger:
     It does not propagate to the root logger and has no handler until ``log_to_stderr()`` or the program adds
     one.
     """
-    global _logger
-    if _logger is None:
+    global logger
+    if logger is None:
         import logging
 
-        logger = logging.getLogger(LOGGER_NAME)
-        logger.propagate = False
-        logger.addFilter(name_record)
-        _logger = logger
-    return _logger
+        made = logging.getLogger(LOGGER_NAME)
+        made.propagate = False
+        made.addFilter(name_record)
+        logger = made
+    return logger
 
 
 def log_to_stderr(level: int | str | None = None) -> Logger:
@@ -102,9 +102,9 @@ def log_to_stderr(level: int | str | None = None) -> Logger:
 
 def logging_state() -> tuple[bool, int] | None:
     """Return (logs to stderr, level) for a child to copy; None where the logger was never asked for."""
-    if _logger is None:
+    if logger is None:
         return None
-    return _log_to_stderr, _logger.getEffectiveLevel()
+    return _log_to_stderr, logger.getEffectiveLevel()
 
 
 def restore_logging(state: tuple[bool, int] | None) -> None:

@@ -27,41 +27,42 @@ class AuthenticationString(bytes):
 class Runtime:
     """Identity and state of this process.
 
-    Attributes: ``name``; ``identity`` (the path of child numbers from the main process, empty there);
-    ``daemon``; ``parent_pid`` and ``parent_name`` (None in the main process); ``is_child``; ``start_method``
-    (that of this process's own start, None in the main process); ``main`` (how a child finds ``__main__``,
-    None until known); ``main_by_value`` (True once children exist that cannot import ``__main__``);
-    ``current`` and ``parent`` (the process objects, set by ``procession_process``); ``authkey``.
+    ``current`` is the process object, set by ``procession_process``; ``name``, ``identity`` (the path of child
+    numbers from the main process, empty there), ``daemon``, ``parent_pid``, ``parent_name`` (None in the main
+    process) and ``authkey`` are read from it, so that a forked child has one thing to write: every page that
+    it writes to is copied. Without it, and in a child that does not have it yet, they are what was set here.
+    ``parent`` is the parent's object; ``former`` the one that was current before a fork, kept because to drop
+    it would be to write to it. ``is_child``; ``start_method`` (that of this process's own start, None
+    in the main process); ``main`` (how a child finds ``__main__``, None until known); ``main_by_value`` (True
+    once children exist that cannot import ``__main__``); ``original_dir``.
     """
 
     __slots__ = (
         "_authkey",
+        "_name",
+        "_parent",
+        "_parent_name",
+        "_parent_pid",
         "current",
-        "daemon",
-        "identity",
+        "former",
         "is_child",
         "main",
         "main_by_value",
-        "name",
         "original_dir",
-        "parent",
-        "parent_name",
-        "parent_pid",
         "start_method",
     )
 
     def __init__(self) -> None:
-        self.name = "MainProcess"
-        self.identity: tuple[int, ...] = ()
-        self.daemon = False
-        self.parent_pid: int | None = None
-        self.parent_name: str | None = None
+        self._name = "MainProcess"
+        self._parent_pid: int | None = None
+        self._parent_name: str | None = None
         self.is_child = False
         self.start_method: str | None = None
         self.main: Any = None
         self.main_by_value = False
         self.current: Any = None
-        self.parent: Any = None
+        self.former: Any = None
+        self._parent: Any = None
         self._authkey: AuthenticationString | None = None
         try:
             self.original_dir: str | None = os.path.abspath(os.getcwd())
@@ -69,8 +70,67 @@ class Runtime:
             self.original_dir = None
 
     @property
+    def name(self) -> str:
+        """The name of this process."""
+        name: str = self._name if self.current is None else self.current._name
+        return name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = name
+        if self.current is not None:
+            self.current._name = name
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        """The path of child numbers from the main process."""
+        identity: tuple[int, ...] = () if self.current is None else self.current._identity
+        return identity
+
+    @property
+    def daemon(self) -> bool:
+        """Whether this process ends with its parent."""
+        return self.current is not None and bool(self.current._config.get("daemon"))
+
+    @property
+    def parent_pid(self) -> int | None:
+        """The process that started this one."""
+        pid: int | None = None if self.current is None else self.current._parent_pid
+        return self._parent_pid if pid is None else pid
+
+    @parent_pid.setter
+    def parent_pid(self, pid: int) -> None:
+        self._parent_pid = pid
+
+    @property
+    def parent_name(self) -> str | None:
+        """The name of the process that started this one."""
+        name: str | None = None if self.current is None else self.current._parent_name
+        return name or self._parent_name
+
+    @parent_name.setter
+    def parent_name(self, name: str) -> None:
+        self._parent_name = name
+
+    @property
+    def parent(self) -> Any:
+        """The object that stands for the parent, None in the main process."""
+        if type(self._parent) is tuple:
+            make, *arguments = self._parent
+            self._parent = make(self.parent_name, self.parent_pid, *arguments)
+        return self._parent
+
+    @parent.setter
+    def parent(self, parent: Any) -> None:
+        # Also a tuple (callable, argument, ...) that makes it when somebody asks: few children do.
+        self._parent = parent
+
+    @property
     def authkey(self) -> AuthenticationString:
         """The key of this process and of the children it starts: 32 random bytes unless set."""
+        if self.current is not None:
+            own: AuthenticationString = self.current._config["authkey"]
+            return own
         key = self._authkey
         if key is None:
             key = self._authkey = AuthenticationString(os.urandom(_KEY_BYTES))
@@ -79,6 +139,8 @@ class Runtime:
     @authkey.setter
     def authkey(self, key: bytes) -> None:
         self._authkey = AuthenticationString(key)
+        if self.current is not None:
+            self.current._config["authkey"] = self._authkey
 
 
 runtime = Runtime()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
+from _thread import get_native_id
+from atexit import _clear, _ncallbacks, _run_exitfuncs
+from sys import modules
 
-from procession_core import info, run_after_forkers, runtime
-from procession_core._lifecycle import end_child, forget_inherited
-from procession_core._logging import name_all_records
+from procession_core import _lifecycle, _logging, info, runtime
+from procession_core._lifecycle import after_forkers, end_child, finalizer_registry
 
-from ._native import set_name
+from ._native import name_slot
 from ._parent import ParentProcess
 from ._real import enter_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+_BEFORE_313 = sys.version_info < (3, 13)
 
 
 def flush_streams() -> None:
@@ -30,30 +33,29 @@ def flush_streams() -> None:
 
 def become(process: Any, parent_sentinel: int | None) -> None:
     """Make *process* the current process of this process, and forget what belonged to the parent."""
+    # A forked child copies the pages of all that it calls and names, some 2 us each: no helpers here, and no
+    # call of what would find nothing to do. A name from another module is imported by itself: as an attribute
+    # it would cost the module's page and its dictionary's too.
     copied = runtime.start_method != "spawn"
     if copied:
-        atexit._clear()  # those of the parent; a spawned child has only its own
-        threading = sys.modules.get("threading")
-        if threading is not None and hasattr(threading.Thread, "_set_native_id"):  # up to Python 3.12
-            threading.main_thread()._set_native_id()
-    modules = sys.modules
-    runtime.name = process._name
-    runtime.identity = process._identity
-    runtime.daemon = process.daemon
-    runtime.parent_pid = process._parent_pid
-    runtime.parent_name = process._parent_name
+        if _ncallbacks():
+            _clear()  # those of the parent; a spawned child has only its own
+        if _BEFORE_313 and "threading" in modules:
+            modules["threading"]._main_thread._native_id = get_native_id()
     runtime.is_child = True
-    runtime.authkey = process._config["authkey"]
+    runtime.former = runtime.current
     runtime.current = process
-    runtime.parent = ParentProcess(process._parent_name, process._parent_pid, parent_sentinel)
-    forget_inherited()
-    set_name(process._name)
-    # A forked child pays for each function it calls with page faults: call only what has something to do.
+    runtime._parent = (ParentProcess, parent_sentinel)
+    if finalizer_registry or _lifecycle.done_pid:
+        _lifecycle.forget_inherited()
+    if name_slot is not None:
+        name_slot(process._name)
     if "multiprocessing" in modules:
         enter_child(process._name, copied)
     if "logging" in modules:
-        name_all_records()
-    run_after_forkers()
+        _logging.name_all_records()
+    if after_forkers:
+        _lifecycle.run_after_forkers()
 
 
 def run_child(process: Any, parent_sentinel: int | None) -> int:
@@ -62,7 +64,8 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
     try:
         try:
             become(process, parent_sentinel)
-            info("child process calling self.run()")
+            if _logging.logger is not None:
+                info("child process calling self.run()")
             process.run()
             exitcode = 0
         finally:
@@ -72,23 +75,26 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
     except BaseException as error:
         report(process._name, error)
     finally:
-        _join_threads(process._name)
-        try:
-            atexit._run_exitfuncs()
-        except BaseException as error:  # SystemExit and KeyboardInterrupt; the others it prints itself
-            report(process._name, error)
-        info("process exiting with exitcode %d", exitcode)
+        threading = modules.get("threading")
+        # Not active_count(), which is another function, and takes a lock.
+        if threading is not None and (
+            len(threading._active) > 1 or threading._limbo or getattr(threading, "_threading_atexits", True)
+        ):
+            _join_threads(process._name, threading)
+        if _ncallbacks():
+            try:
+                _run_exitfuncs()
+            except BaseException as error:  # SystemExit and KeyboardInterrupt; the others it prints itself
+                report(process._name, error)
+        if _logging.logger is not None:
+            info("process exiting with exitcode %d", exitcode)
         flush_streams()
     return exitcode
 
 
-def _join_threads(name: str) -> None:
-    threading = sys.modules.get("threading")
-    if threading is None:
-        return
+def _join_threads(name: str, threading: Any) -> None:
     try:
-        if threading.active_count() > 1 or getattr(threading, "_threading_atexits", True):
-            threading._shutdown()
+        threading._shutdown()
     except BaseException as error:
         report(name, error)
 

@@ -73,9 +73,6 @@ def prepare(preparation: Preparation) -> None:
     runtime.main_by_value = preparation.main_by_value
     runtime.original_dir = preparation.original_directory
     runtime.authkey = AuthenticationString(preparation.authkey)
-    if runtime.current is not None:
-        runtime.current._config["authkey"] = runtime.authkey
-        runtime.current._name = preparation.name
     if preparation.life_fd >= 0:
         _life.die_with_parent(received(preparation.life_fd))
     if preparation.stack_fd >= 0:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-
-from procession_core import Finalize, info, set_children_ender
+from procession_core import info, set_children_ender
+from procession_core._lifecycle import note_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 started: set[Any] = set()
-_armed_pid = 0
 
 
 def add(process: Any) -> None:
     """Add a new child. The first one arms this process's exit, which joins its children."""
-    global _armed_pid
     started.add(process)
-    pid = os.getpid()
-    if _armed_pid != pid:
-        _armed_pid = pid
-        Finalize(None, int, exitpriority=-1000)  # arms; int() does nothing
+    note_start()
 
 
 def reap() -> None:

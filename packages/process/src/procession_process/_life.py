@@ -51,6 +51,11 @@ def take_inherited() -> int:
     return fd
 
 
+def is_used() -> bool:
+    """Say whether a child forked now inherits an end of a life pipe."""
+    return _ends is not None or _inherited >= 0
+
+
 def _arm_reset() -> None:
     global _armed
     if not _armed:

@@ -15,7 +15,7 @@ from ._death import new_stack_file, watch_memory
 from ._launch._fork import Popen
 from ._launch._stdin import prepare_stdin
 from ._methods import default_method, have_pidfd
-from ._native import prepare_fork
+from ._native import forked, prepare_fork
 from ._process import BaseProcess
 
 TYPE_CHECKING = False
@@ -59,7 +59,7 @@ _launcher = BaseProcess._Popen
 def _fork_all(processes: Sequence[BaseProcess]) -> None:
     _children.reap()
     flush_streams()
-    prepare_stdin()
+    stdin = prepare_stdin()
     watch_memory()
     prepare_fork()
     popens = []
@@ -68,13 +68,15 @@ def _fork_all(processes: Sequence[BaseProcess]) -> None:
         if process.daemon:
             _life.read_end()
         popens.append(_Prepared(process))
+    plain = not _life.is_used() and all(popen._stack_fd < 0 for popen in popens)
     fork = os.fork
     pids: list[int] = []
     try:
         for process, popen in zip(processes, popens, strict=True):
             pid = fork()
             if pid == 0:
-                popen._run(process)
+                popen._run(process, stdin, plain)
+            forked(pid)
             pids.append(pid)
     finally:
         for process, popen, pid in zip(processes, popens, pids, strict=False):

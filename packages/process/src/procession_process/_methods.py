@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from os import PathLike
 
-_chosen: str | None = None
+chosen: str | None = None
 
 
 def have_pidfd() -> bool:
@@ -51,19 +51,19 @@ def _platform_default() -> str:
 
 def default_method() -> str:
     """Return the start method that ``Process`` uses now, without fixing it."""
-    return _chosen or _platform_default()
+    return chosen or _platform_default()
 
 
 def get_start_method(allow_none: bool = False) -> str | None:
     """Return the start method, fixing the platform's default unless *allow_none*; then None if none was
     chosen.
     """
-    global _chosen
-    if _chosen is None:
+    global chosen
+    if chosen is None:
         if allow_none:
             return None
-        _chosen = _platform_default()
-    return _chosen
+        chosen = _platform_default()
+    return chosen
 
 
 def set_start_method(method: str | None, force: bool = False) -> None:
@@ -71,19 +71,19 @@ def set_start_method(method: str | None, force: bool = False) -> None:
 
     Raises RuntimeError if one was chosen before, ValueError for an unknown method.
     """
-    global _chosen
-    if _chosen is not None and not force:
+    global chosen
+    if chosen is not None and not force:
         raise RuntimeError(
-            f"context has already been set; the start method is {_chosen!r}, pass force=True to change it"
+            f"context has already been set; the start method is {chosen!r}, pass force=True to change it"
         )
     if method is None and force:
-        _chosen = None
+        chosen = None
         return
     if method not in get_all_start_methods():
         raise ValueError(
             f"cannot find context for {method!r}; allowed are {', '.join(get_all_start_methods())}"
         )
-    _chosen = method
+    chosen = method
 
 
 # ---- the interpreter of children ---------------------------------------------------------------------------

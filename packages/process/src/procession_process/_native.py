@@ -7,6 +7,7 @@ from procession_core import at_end, runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Slot = tuple[int, int]
@@ -55,10 +56,8 @@ def prepare_fork() -> None:
         core.set_name(runtime.name)
 
 
-def set_name(name: str) -> None:
-    """In a child: write its name into the registry."""
-    if core is not None and core.attached():
-        core.set_name(name)
+name_slot: Callable[[str], None] | None = None if core is None else core.set_name
+"""In a child: write its name into the registry, if it is in one."""
 
 
 def arena_fds() -> tuple[int, ...]:

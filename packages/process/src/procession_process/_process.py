@@ -7,10 +7,10 @@ from itertools import count
 
 from procession_core import AuthenticationString, ProcessStateError, check_timeout, runtime
 
-from . import _children, _hooks
+from . import _children, _hooks, _methods
 from ._bootstrap import run_child
 from ._launch import launch
-from ._methods import default_method, set_start_method
+from ._methods import default_method
 from ._parent import ParentProcess
 
 TYPE_CHECKING = False
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._death import Death
-
-_numbers = count(1)
 
 
 def current_process() -> BaseProcess:
@@ -65,7 +63,12 @@ class BaseProcess:
         if group is not None:
             raise ProcessStateError(f"group argument must be None for now, not {group!r}")
         current = runtime.current
-        self._identity: tuple[int, ...] = (*current._identity, next(_numbers))
+        try:
+            number = next(current._numbers)
+        except AttributeError:
+            # setdefault() is atomic: two threads that are first at once get one counter.
+            number = next(current.__dict__.setdefault("_numbers", count(1)))
+        self._identity: tuple[int, ...] = (*current._identity, number)
         self._config: dict[str, Any] = current._config.copy()
         self._parent_pid: int = os.getpid()
         self._parent_name: str = current._name
@@ -87,11 +90,11 @@ class BaseProcess:
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         # In the child. A method of its own because programs that trace children replace it.
-        global _numbers
-        _numbers = count(1)
-        _children.started = set()
-        if self._start_method is not None:
-            set_start_method(self._start_method, force=True)  # what the child starts, starts as it did
+        if _children.started:
+            _children.started = set()
+        method = self._start_method
+        if method is not None:
+            _methods.chosen = method  # what the child starts, starts as it did
         return run_child(self, parent_sentinel)
 
     # ---- what the parent does ------------------------------------------------------------------------------
@@ -228,8 +231,6 @@ class BaseProcess:
         if not isinstance(name, str):
             raise ProcessStateError(f"name must be a string, not {name!r}")
         self._name = name
-        if self is runtime.current:
-            runtime.name = name
 
     @property
     def daemon(self) -> bool:
@@ -254,8 +255,6 @@ class BaseProcess:
     @authkey.setter
     def authkey(self, authkey: bytes) -> None:
         self._config["authkey"] = AuthenticationString(authkey)
-        if self is runtime.current:
-            runtime.authkey = self._config["authkey"]
 
     @property
     def exitcode(self) -> int | None:
@@ -317,6 +316,7 @@ class BaseProcess:
         state = self.__dict__.copy()
         state["_popen"] = None
         state.pop("_sentinel", None)
+        state.pop("_numbers", None)
         return state
 
 

@@ -29,7 +29,7 @@ from procession_core import (
 from procession_core import exit_function as _exit_function
 from procession_core import run_after_forkers as _run_after_forkers
 from procession_core import run_finalizers as _run_finalizers
-from procession_core._lifecycle import _after_forkers as _afterfork_registry
+from procession_core._lifecycle import after_forkers as _afterfork_registry
 from procession_core._lifecycle import finalizer_registry as _finalizer_registry
 from procession_core._logging import DEFAULT_LOGGING_FORMAT, LOGGER_NAME
 from procession_process._bootstrap import flush_streams as _flush_std_streams

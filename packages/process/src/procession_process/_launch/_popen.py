@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_P_PIDFD = 3
 _SIGINT, _SIGKILL, _SIGTERM = 2, 9, 15
 
 
@@ -27,14 +28,15 @@ class BasePopen:
     """A child that is a direct child of this process."""
 
     method = ""
+    # In the class until they differ: a smaller object is made and dropped faster.
+    returncode: int | None = None
+    pid = 0
+    sentinel = -1
+    _sentinel_is_pidfd = True
+    _stack_fd = -1
+    _death: Death | None = None
 
     def __init__(self, process: Any) -> None:
-        self.returncode: int | None = None
-        self.pid = 0
-        self.sentinel = -1
-        self._sentinel_is_pidfd = True
-        self._stack_fd = -1
-        self._death: Death | None = None
         self._lock = allocate_lock()
         self._launch(process)
 
@@ -64,7 +66,16 @@ class BasePopen:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Block until the child has ended, at most *timeout* seconds, and return its exit code or None."""
-        if self.returncode is None and wait_readable((self.sentinel,), timeout):
+        if self.returncode is not None:
+            return self.returncode
+        if timeout is None and self._sentinel_is_pidfd:
+            try:
+                # Not waitpid(): another thread may poll or signal meanwhile, so the child is not collected here.
+                os.waitid(_P_PIDFD, self.sentinel, os.WEXITED | os.WNOWAIT)
+            except OSError:
+                wait_readable((self.sentinel,), None)  # somebody else collected it, or there is no P_PIDFD
+            self._collect(0)
+        elif wait_readable((self.sentinel,), timeout):
             # A pipe as sentinel is closed shortly before the end, and is no witness once a grandchild has a
             # copy.
             self._collect(0 if self._sentinel_is_pidfd or timeout is None else os.WNOHANG)
@@ -135,11 +146,12 @@ class BasePopen:
 
     def close(self) -> None:
         """Close the descriptors."""
-        for name in ("sentinel", "_stack_fd"):
-            fd = getattr(self, name)
-            if fd >= 0:
-                setattr(self, name, -1)
-                os.close(fd)
+        if self.sentinel >= 0:
+            os.close(self.sentinel)
+            self.sentinel = -1
+        if self._stack_fd >= 0:
+            os.close(self._stack_fd)
+            self._stack_fd = -1
 
     def __del__(self) -> None:
         self.close()

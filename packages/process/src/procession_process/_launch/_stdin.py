@@ -13,38 +13,32 @@ if TYPE_CHECKING:
 _empty: TextIO | None = None
 
 
-def prepare_stdin() -> None:
-    """Before a fork: make the object that will read the child's descriptor 0. Made once; nothing is read by
-    it.
+def prepare_stdin() -> TextIO | None:
+    """Before a fork: return the object that is to read the child's descriptor 0, made once; nothing is read
+    by it. None where ``sys.stdin`` is not what reads it now: then the child calls ``close_stdin()``.
     """
     global _empty
-    if _empty is None:
-        try:
+    stdin = sys.stdin
+    try:
+        if stdin is not _empty and (stdin is None or stdin.fileno() != 0):
+            return None
+        if _empty is None:
             _empty = TextIOWrapper(BufferedReader(FileIO(0, closefd=False), 1), encoding="utf-8")
-        except (OSError, ValueError):
-            pass
+    except (AttributeError, OSError, ValueError):
+        return None
+    return _empty
 
 
 def close_stdin() -> None:
-    """In a forked child: replace ``sys.stdin`` by an empty one."""
+    """In a forked child: replace a ``sys.stdin`` of another kind by an empty one."""
     if sys.stdin is None:
-        return
-    try:
-        usual = _empty is not None and sys.stdin.fileno() == 0
-    except (AttributeError, OSError, ValueError):
-        usual = False
-    try:
-        fd = os.open(os.devnull, os.O_RDONLY)
-    except OSError:
-        return
-    if usual:
-        # 200 us cheaper than a new object, nearly all of it page faults of the copied memory.
-        os.dup2(fd, 0)
-        os.close(fd)
-        sys.stdin = _empty
         return
     try:
         sys.stdin.close()
     except (AttributeError, OSError, ValueError):
         pass
+    try:
+        fd = os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return
     sys.stdin = open(fd, encoding="utf-8", closefd=False)  # noqa: SIM115
