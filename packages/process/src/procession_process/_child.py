@@ -15,16 +15,11 @@ from ._main import import_main
 from ._methods import set_start_method
 from ._native import attach, settle
 from ._preparation import Preparation, run_extras
+from ._unpickler import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import pickle as _pickle
     from typing import Any
-else:
-    try:
-        import _pickle
-    except ImportError:
-        import pickle as _pickle
 
 _SIGINT = 2
 
@@ -102,13 +97,13 @@ def run(fds: list[int], *, unblock: bool = False, attached: bool = False) -> int
         *others, payload = fds
         set_received(others)
         first, second = read_payload(payload)
-        preparation: Preparation = _pickle.loads(first)
+        preparation: Preparation = loads(first)
         name = preparation.name
         if not attached:
             attach(preparation.arena)
         prepare(preparation)
         import_main(preparation.main)
-        process: Any = _pickle.loads(second)
+        process: Any = loads(second)
         settle()
         parent_fd = received(preparation.parent_fd)
         sentinel = parent_fd if parent_fd >= 0 else None

@@ -115,15 +115,30 @@ def _import_by_path(path: str) -> None:
     _run(module, code)
 
 
-def _import_by_name(name: str) -> None:
-    from importlib.util import find_spec
+def _find_spec(name: str) -> Any:
+    # importlib.util has a function for it, and costs a fresh child six more modules.
+    present = sys.modules.get(name)
+    if present is not None and present.__spec__ is not None:
+        return present.__spec__
+    parent = name.rpartition(".")[0]
+    if parent:
+        __import__(parent)
+    path = sys.modules[parent].__path__ if parent else None
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = None if find is None else find(name, path)
+        if spec is not None:
+            return spec
+    return None
 
-    spec = find_spec(name)
+
+def _import_by_name(name: str) -> None:
+    spec = _find_spec(name)
     if spec is None or spec.loader is None:
         raise ImportError(
             f"the parent's __main__ is module {name!r}, which cannot be found on sys.path", name=name
         )
-    code = spec.loader.get_code(name)  # type: ignore[attr-defined]
+    code = spec.loader.get_code(name)
     module = type(sys)("__mp_main__")
     module.__dict__.update(
         __procession_main__=name,
