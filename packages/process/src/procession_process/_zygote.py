@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import os
 import sys
+from _signal import SIG_IGN, default_int_handler  # type: ignore[import-not-found]
+from _signal import signal as set_handler
 from _socket import socket
 from importlib import import_module
 from select import EPOLLIN, EPOLLOUT, epoll
@@ -201,17 +203,12 @@ class _Zygote:
             told = os.read(self.go[0], 1)
             os.close(self.go[0])
             if told:
-                _restore_interrupt()
+                # `signal` would convert the number, and the old handler, to members of an enum.
+                set_handler(_SIGINT, default_int_handler)
                 code = _child.run(fds, attached=True)
         finally:
             flush_streams()
             os._exit(code)
-
-
-def _restore_interrupt() -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _preload(names: list[str], main: Any) -> list[tuple[str, str]]:
@@ -237,11 +234,10 @@ def main(fds: list[int], unblock: bool) -> None:
     *fds*: what extras sent, the owner's connection, the door's two ends, the payload.
     """
     import gc
-    import signal
 
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        set_handler(_SIGINT, SIG_IGN)
         if unblock:
             _child.unblock_interrupt()
         *sent, owner, reads, writes, payload = fds
