@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Callable
+    from typing import Any, Protocol
 
+    class Waitable(Protocol):
+        """What of a queue is waited for; both descriptors are readable when it is worth to try again."""
 
-class Waitable(Protocol):
-    """What of a queue is waited for; both descriptors are readable when it is worth to try again."""
-
-    def fileno(self) -> int: ...
-    def _room_fileno(self) -> int: ...
+        def fileno(self) -> int: ...
+        def _room_fileno(self) -> int: ...
 
 
 class Gate:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from queue import Empty, Full
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any
 
 from procession_core import ShutDown, current_transfer
 from procession_queues._asynchronous import attempt
 from procession_queues._ends import QueueReader, QueueWriter
 from procession_queues._errors import QueueStateError, closed_queue, report_feeder_error
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from procession_queues import _core_types as core
 else:

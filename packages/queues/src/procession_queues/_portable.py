@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from queue import Empty, Full
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, NoReturn
 
 import procession_synchronize as synchronize
 from procession_connection import Pipe
@@ -26,8 +25,10 @@ from procession_queues._asynchronous import attempt
 from procession_queues._errors import QueueStateError, closed_queue, report_feeder_error
 from procession_queues._portable_feeder import Feeder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any, NoReturn
 
 _SLICE = 0.1
 """Seconds after which a wait looks whether the queue was shut down meanwhile."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from procession_core import Finalize, debug, register_after_fork
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _ATOMIC = 4000  # below PIPE_BUF on Linux, header included
 _SMALLEST_PIPE_BUF = 500

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from queue import Empty, Full
-from typing import Any
 
 from procession_core import ForkingPickler, PeerDiedError, ShutDown
 from procession_shm import native, pack, unpack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 core: Any = native
 

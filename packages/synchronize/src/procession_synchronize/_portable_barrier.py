@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from operator import index
-from typing import TYPE_CHECKING, Any
 
 from procession_synchronize._portable_condition import Condition
 from procession_synchronize._portable_locks import Lock, Semaphore
 from procession_synchronize._portable_semlock import require_spawning
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 # States; a reset or broken barrier still has to let its waiters out before it can fill again.
 FILLING, DRAINING, RESETTING, BROKEN = range(4)

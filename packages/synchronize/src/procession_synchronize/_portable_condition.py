@@ -10,14 +10,15 @@ variant has no such count.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from procession_synchronize._portable_locks import Lock, RLock, Semaphore
 from procession_synchronize._portable_semlock import require_spawning
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
 
 class Condition:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from procession_core import NotSupportedError
 from procession_synchronize._portable_semlock import RECURSIVE_MUTEX, SEM_VALUE_MAX, SEMAPHORE, SemLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _check_policy(policy: str) -> None:

@@ -12,12 +12,13 @@ import os
 import sys
 import threading
 from _multiprocessing import SemLock as _SemLock  # type: ignore[import-not-found]
-from typing import TYPE_CHECKING, Any
 
 from procession_core import Finalize, InheritanceError, current_transfer, register_after_fork, runtime
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
 try:
     from _multiprocessing import sem_unlink as _sem_unlink

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import procession_core
 import procession_native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 core: Any = procession_native.core
 
