@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 
 from procession_connection import Pipe, arbitrary_address, default_family
 from procession_core import (
@@ -204,6 +203,8 @@ class BaseManager:
         initargs: Sequence[Any] = (),
         extras: tuple[Any, Any, dict[str, Any]] | None = None,
     ) -> None:
+        import signal
+
         # Ctrl-C in the terminal goes to the whole group; the server must outlive its clients' cleaning up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if initializer is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from struct import Struct
 
@@ -61,6 +60,8 @@ class Peer:
     def __init__(
         self, connection: Any, marked: bool, codec: Any, transfer: ManagerTransfer, limit: int
     ) -> None:
+        import socket
+
         self._connection = connection
         self.fd: int = connection.fileno()
         self._sock = socket.socket(fileno=self.fd)

@@ -6,7 +6,6 @@ docs/internals/manager-server.md describes the protocol and why the loop may cal
 from __future__ import annotations
 
 import os
-import socket
 from _thread import get_ident
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -207,6 +206,8 @@ class Server(Calls, Functions):
             self._wake_read = self._wake_write = -1
 
     def _close_listener(self) -> None:
+        import socket
+
         try:
             # Closing alone does not wake the thread that waits in accept().
             with socket.socket(fileno=os.dup(self.listener.fileno())) as copy:
