@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from procession_connection import Pipe, arbitrary_address, default_family
 from procession_core import (
     AuthenticationString,

@@ -21,7 +21,7 @@ def _load() -> ModuleType:
     # Another thread might see the stand-in; only what runs before us (a .pth file) could have started one.
     if "_pickle" not in modules and "functools" not in modules and "threading" not in modules:
         try:
-            from _functools import partial
+            from _functools import partial  # type: ignore[import-not-found]
 
             stand_in = type(sys)("functools")
             stand_in.partial = partial  # type: ignore[attr-defined]
