@@ -166,9 +166,9 @@ ARRAYS = (("i", range(100)), ("d", [0.25 * i for i in range(100)]), ("H", range(
 
 def sharedvalues_func(values, arrays, shared_values, shared_arrays):
     """Compare what has arrived with what was sent."""
-    for (_, value), shared in zip(values, shared_values):
+    for (_, value), shared in zip(values, shared_values, strict=True):
         assert shared.value == value
-    for (_, array), shared in zip(arrays, shared_arrays):
+    for (_, array), shared in zip(arrays, shared_arrays, strict=True):
         assert list(array) == list(shared[0 : len(array)])
     print("Tests passed", flush=True)
 

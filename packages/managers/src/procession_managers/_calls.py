@@ -237,10 +237,12 @@ class Calls:
             except Exception as refused:
                 note = "".join(f"\n{line}" for line in getattr(refused, "__notes__", ()))
                 text = format_error(error, always=True)
-                return codec.dumps(
-                    (UNSERIALIZABLE, f"{text}\n(the exception itself cannot be sent: {refused}{note})")
+                return bytes(
+                    codec.dumps(
+                        (UNSERIALIZABLE, f"{text}\n(the exception itself cannot be sent: {refused}{note})")
+                    )
                 )
-        return codec.dumps((TRACEBACK, format_error(error, always=True)))
+        return bytes(codec.dumps((TRACEBACK, format_error(error, always=True))))
 
     # ---- calls from this process -----------------------------------------------------------------------------
 

@@ -118,9 +118,8 @@ class Channel:
         self._key = b""
         self._put: Any = None
         self._answers: Any = None
-        if link.serializer == "xmlrpclib":
-            self._send = None
-        else:
+        self._send: Any = None
+        if link.serializer != "xmlrpclib":
             self._kind = connection._kind_now()
             self._send = connection._send
             self._receive = connection._recv

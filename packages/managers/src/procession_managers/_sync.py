@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from procession_pool import Pool
+
 from ._locks import BoundedSemaphore, Lock, RLock, Semaphore
 from ._manager import BaseManager
 from ._proxies import (
@@ -40,11 +42,6 @@ class SyncManager(BaseManager):
         def __getattr__(self, name: str) -> Any: ...
 
 
-def _pool(*args: Any, **kwds: Any) -> Any:
-    # Loaded by the servers that are asked for one; the others start faster.
-    return __import__("procession_pool").Pool(*args, **kwds)
-
-
 SyncManager.register("Queue", Queue)
 SyncManager.register("JoinableQueue", Queue)
 SyncManager.register("Event", Event, EventProxy)
@@ -54,7 +51,7 @@ SyncManager.register("Semaphore", Semaphore, SemaphoreProxy)
 SyncManager.register("BoundedSemaphore", BoundedSemaphore, SemaphoreProxy)
 SyncManager.register("Condition", Condition, ConditionProxy)
 SyncManager.register("Barrier", Barrier, BarrierProxy)
-SyncManager.register("Pool", _pool, PoolProxy)
+SyncManager.register("Pool", Pool, PoolProxy)
 SyncManager.register("list", list, ListProxy)
 SyncManager.register("dict", dict, DictProxy)
 SyncManager.register("set", set, SetProxy)
