@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -30,12 +31,14 @@ def used() -> int:
 def whole() -> Iterator[None]:
     """Every test leaves a heap that passes its check, and no block behind."""
     native.Block(1)  # the first one makes this process's ledger
+    gc.collect()
     native.sweep()
     before = used()
     yield
+    gc.collect()
     native.sweep()
     assert native.check() is None
-    assert used() == before
+    assert used() <= before  # less where a process of an earlier test has ended meanwhile
 
 
 def in_child(work: Callable[[], object]) -> int:

@@ -104,10 +104,12 @@ def test_memory_comes_back() -> None:
         assert queue.qsize() == 300
 
     use()
+    gc.collect()
     before = used()
     for _ in range(3):
         use()
-    assert used() == before
+    gc.collect()
+    assert used() <= before
     assert core().check() is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 
@@ -50,6 +51,7 @@ def check(children):
 
 def test_the_arenas_own_limit():
     pack(Buffer(bytearray(1 << 16)))
+    gc.collect()
     before = memory()["used"]
     source = Buffer(bytearray(8 << 20))
     set_memory_limit(before + (4 << 20))
@@ -58,7 +60,7 @@ def test_the_arenas_own_limit():
             pack(source)
         with pytest.raises(MemoryError):
             native.Block(1 << 40)
-        assert memory()["used"] == before
+        assert memory()["used"] <= before
         assert pack(Buffer(bytearray(1 << 20))).refs
     finally:
         native.set_limit(None)

@@ -3,6 +3,7 @@
 #include "refs.h"
 #include "registry.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,6 +234,7 @@ aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero)
         arena_end(a);
         registry_sweep(a);
         arena_begin(a);
+        ref_collect(a, INT_MAX);
         clean = zero;
         payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, &clean) : 0;
     }
