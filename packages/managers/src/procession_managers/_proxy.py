@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from procession_core import AuthenticationString, NotSupportedError, current_transfer
 
 from ._async import call_async
@@ -280,6 +282,8 @@ def MakeProxyType(name: str, exposed: Iterable[str], _cache: Any = _made) -> typ
         pass
     namespace: dict[str, Any] = {method: _method(method) for method in names}
     namespace["_exposed_"] = names
+    # As namedtuple() does: a type is pickled by the name that its maker gives it.
+    namespace["__module__"] = sys._getframe(1).f_globals.get("__name__", __name__)
     made = _made[name, names] = type(name, (BaseProxy,), namespace)
     return made
 
