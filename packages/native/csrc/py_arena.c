@@ -489,10 +489,11 @@ static PyObject *py_processes(PyObject *m, PyObject *n)
         if (state == SLOT_FREE) continue;
         uint64_t since = SH_GET(&s->waits_since), now = clock_coarse_ns();
         PyObject *d = Py_BuildValue(
-            "{s:I,s:I,s:K,s:N,s:s,s:N,s:N,s:K,s:d}", "slot", i, "generation", generation, "pid", (unsigned long long)SH_GET(&s->pid),
+            "{s:I,s:I,s:K,s:N,s:s,s:N,s:N,s:I,s:K,s:d}", "slot", i, "generation", generation, "pid", (unsigned long long)SH_GET(&s->pid),
             "name", slot_text(s), "state", state == SLOT_LIVE ? "live" : state == SLOT_STARTING ? "starting" : "dead",
             "alive", PyBool_FromLong(registry_alive(a, i, generation)),
             "parent", parent ? PyLong_FromUnsignedLong(owner_slot((uint32_t)parent)) : Py_NewRef(Py_None),
+            "parent_generation", parent ? owner_generation16((uint32_t)parent) : 0,
             "waits_for", (unsigned long long)waits, "waits_seconds", waits && now > since ? (double)(now - since) / 1e9 : 0.0);
         if (!d || PyList_Append(list, d) < 0) {
             Py_XDECREF(d);

@@ -184,8 +184,8 @@ class BaseProcess:
         """Terminate the child and all its descendants; after *timeout* seconds (None: never) kill what is
         left.
 
-        Blocks until all of them have ended. Not found are those whose parent had ended before, and those that
-        a fork server made for a descendant.
+        Blocks until all of them have ended. Not found are those whose parent had ended before, and, on the
+        portable variant, those that a fork server made for a descendant.
         """
         self._running("terminate_tree").terminate_tree(check_timeout(timeout))
         _children.started.discard(self)

@@ -7,6 +7,8 @@ from time import sleep
 
 from procession_core import deadline_after, remaining
 
+from ._native import core
+
 _SIGKILL, _SIGTERM, _SIGCONT, _SIGSTOP = 9, 15, 18, 19
 _POLL_SECONDS = 0.005
 
@@ -53,6 +55,39 @@ def _start_time(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+class _Made:
+    """Children by the registry: who asked for a process is its parent there, also if a fork server forked it."""
+
+    def __init__(self) -> None:
+        self._slots: set[tuple[int, int]] = set()
+
+    def by(self, found: list[int]) -> list[int]:
+        """Return those that were made by *found*, or by what was *found* before, and are not in it."""
+        if core is None or not core.attached():
+            return []
+        entries = core.processes()
+        # A slot is told from its next owner by the generation: nobody is ended for what another asked for.
+        self._slots.update((entry["slot"], entry["generation"]) for entry in entries if entry["pid"] in found)
+        known = {0, os.getpid(), *found}
+        return [
+            entry["pid"]
+            for entry in entries
+            if entry["pid"] not in known
+            and entry["alive"]
+            and (entry["parent"], entry["parent_generation"]) in self._slots
+        ]
+
+
+def _stop_all(made: _Made, found: list[int]) -> None:
+    while new := made.by(found):
+        for pid in new:
+            if pid not in found:
+                before = len(found)
+                _stop_tree(pid, found)
+                if len(found) == before:
+                    found.append(pid)  # gone meanwhile
+
+
 def terminate_tree(pid: int, timeout: float | None) -> None:
     """Send SIGTERM to *pid* and its descendants, and SIGKILL to what is left after *timeout* seconds.
 
@@ -60,18 +95,23 @@ def terminate_tree(pid: int, timeout: float | None) -> None:
     SIGKILL.
     """
     found: list[int] = []
+    made = _Made()
     _stop_tree(pid, found)
-    started = {member: _start_time(member) for member in found}
-    for member in found:
-        _signal(member, _SIGTERM)
-        _signal(member, _SIGCONT)
     deadline = deadline_after(timeout)
+    started: dict[int, str | None] = {}
+    killing = False
     while True:
+        # Again and again: a fork server may just carry out what a member asked for before it was stopped.
+        _stop_all(made, found)
+        for member in found[len(started) :]:
+            started[member] = _start_time(member)
+            _signal(member, _SIGKILL if killing else _SIGTERM)
+            _signal(member, _SIGCONT)
         left = [member for member in found if started[member] and _start_time(member) == started[member]]
         if not left:
             return
-        if remaining(deadline) == 0:
-            deadline = None
+        if not killing and remaining(deadline) == 0:
+            killing = True
             for member in left:
                 _signal(member, _SIGKILL)
         sleep(_POLL_SECONDS)
