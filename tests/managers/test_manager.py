@@ -458,12 +458,13 @@ def test_async_calls(manager: SyncManager) -> None:
         getters = [asyncio.create_task(q.acall("get")) for _ in range(5)]
         for number in range(5):
             await q.acall("put", number)
+        got = sorted(await asyncio.gather(*getters))
         lost = asyncio.create_task(q.acall("get"))
         await asyncio.sleep(0.05)
         lost.cancel()
         await asyncio.gather(lost, return_exceptions=True)
         await q.acall("put", "kept")
-        return [*sorted(await asyncio.gather(*getters)), await q.acall("get")]
+        return [*got, await q.acall("get")]
 
     assert asyncio.run(main()) == [0, 1, 2, 3, 4, "kept"]
 

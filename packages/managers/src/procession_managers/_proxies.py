@@ -549,7 +549,7 @@ ArrayProxy: Any = MakeProxyType("ArrayProxy", ("__getitem__", "__len__", "__seti
 
 
 _BasePoolProxy: Any = MakeProxyType(
-    "PoolProxy",
+    "_BasePoolProxy",
     (
         "apply",
         "apply_async",

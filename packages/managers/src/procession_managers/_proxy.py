@@ -270,21 +270,24 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
-_made: dict[tuple[str, tuple[str, ...]], type[BaseProxy]] = {}
+_made: dict[tuple[str, str, tuple[str, ...]], type[BaseProxy]] = {}
 
 
-def MakeProxyType(name: str, exposed: Iterable[str], _cache: Any = _made) -> type[BaseProxy]:
-    """Return a subclass of BaseProxy called *name* with the methods *exposed*."""
+def MakeProxyType(name: str, exposed: Iterable[str], _cache: Any = None) -> type[BaseProxy]:
+    """Return a subclass of BaseProxy called *name* with the methods *exposed*.
+
+    It is pickled by name: bind it to *name* in the module that calls this.
+    """
     names = tuple(exposed)
+    module = sys._getframe(1).f_globals.get("__name__", __name__)
     try:
-        return _made[name, names]
+        return _made[module, name, names]
     except KeyError:
         pass
     namespace: dict[str, Any] = {method: _method(method) for method in names}
     namespace["_exposed_"] = names
-    # As namedtuple() does: a type is pickled by the name that its maker gives it.
-    namespace["__module__"] = sys._getframe(1).f_globals.get("__name__", __name__)
-    made = _made[name, names] = type(name, (BaseProxy,), namespace)
+    namespace["__module__"] = module
+    made = _made[module, name, names] = type(name, (BaseProxy,), namespace)
     return made
 
 
