@@ -97,25 +97,31 @@ def test_twenty_random_bytes_may_look_like_anything(nonce):
 def converse(server, client):
     """Run two sides against each other and return what they return and all messages."""
     sides = [server, client]
-    waiting = [next(server), next(client)]
-    log = []
+    steps = [next(server), next(client)]
+    posts = [[], []]  # the messages that each side has not read yet
     results = [None, None]
+    log = []
+
+    def go_on(me, *message):
+        try:
+            steps[me] = sides[me].send(*message) if message else next(sides[me])
+        except StopIteration as stop:
+            results[me] = stop.value
+            steps[me] = None
+
     while None in results:
-        for me, other in ((0, 1), (1, 0)):
-            if results[me] is None and isinstance(waiting[me], bytes) and isinstance(waiting[other], int):
-                message = waiting[me]
-                log.append((me, message))
-                try:
-                    waiting[other] = sides[other].send(message)
-                except StopIteration as stop:
-                    results[other] = stop.value
-                try:
-                    waiting[me] = next(sides[me])
-                except StopIteration as stop:
-                    results[me] = stop.value
+        for me in (0, 1):
+            if isinstance(steps[me], bytes):
+                log.append((me, steps[me]))
+                posts[1 - me].append(steps[me])
+                go_on(me)
+                break
+            if isinstance(steps[me], int) and posts[me]:
+                go_on(me, posts[me].pop(0))
                 break
         else:
             raise RuntimeError("both sides wait")
+    assert posts == [[], []], "something was not read"
     return results, log
 
 

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from procession_connection import Client, Listener, address_type, arbitrary_address, families
+from procession_connection import Client, Listener, address_type, arbitrary_address, create_response, families
 from procession_core import AuthenticationError, TimeoutError, runtime  # noqa: A004
 
 FAMILIES = [*families, "AF_INET6"] if socket.has_ipv6 else list(families)
@@ -298,14 +298,29 @@ def test_nothing_is_unpickled_before_authentication(tmp_path, repeats):
             drain(sock)
         thread = in_thread(talk, listener.address, b"k")
         acceptor.join()
-        if repeats == 1:  # one message is a wrong answer, more is no handshake at all
-            assert isinstance(acceptor.results[0], AuthenticationError)
-            acceptor = in_thread(listener.accept)
-            acceptor.join()
+        assert isinstance(acceptor.results[0], AuthenticationError)
+        acceptor = in_thread(listener.accept)
+        acceptor.join()
         with acceptor.results[0] as accepted:
             accepted.send(accepted.recv())
         thread.join()
     assert not os.path.exists(crater)
+
+
+def test_who_goes_on_before_the_handshake_is_over_is_dropped():
+    with Listener(authkey=b"k") as listener:
+        thread = in_thread(listener.accept)
+        with raw(listener.address) as sock:
+            challenge = sock.recv(4 + 256)[4 + len(b"#CHALLENGE#") :]
+            answer = create_response(b"k", challenge)
+            welcome = frame(b"#WELCOME#")
+            sock.sendall(frame(answer) + frame(b"#CHALLENGE#{sha256}" + bytes(40)) + welcome + frame(b"too early"))
+            drain(sock)
+        honest = in_thread(talk, listener.address, b"k")
+        thread.join()
+        with thread.results[0] as accepted:
+            accepted.send(accepted.recv())
+        honest.join()
 
 
 def test_what_follows_the_handshake_at_once_belongs_to_the_connection():

@@ -8,7 +8,7 @@ from procession_core import TimeoutError, check_timeout  # noqa: A004 - the docu
 
 from ._address import address_type, check_family, reachable
 from ._connection import Connection, make
-from ._handshake import connecting, drive, key_for
+from ._handshake import connecting, key_for
 from ._kinds import MARKED, STREAM, UNIX, WIRE
 from ._pending import Pending
 from ._tls import TLSConnection
@@ -55,10 +55,34 @@ def Client(
     seconds = check_timeout(timeout)
     deadline = None if seconds is None else monotonic() + max(seconds, 0.0)
 
-    import socket
-
     kind = UNIX if family == "AF_UNIX" else STREAM
-    sock = socket.socket(getattr(socket, family), socket.SOCK_STREAM)
+    sock = _connected(address, family, ssl is not None, seconds)
+    name = (server_hostname or address[0]) if ssl is not None else None
+    handshake = None if key is None else connecting(key)
+    peer = Pending(sock if ssl is not None else sock.detach(), address, handshake, deadline, ssl, name, True)
+    try:
+        # With nothing else to look after, plain blocking reads are the fastest.
+        if not peer.advance(False, ssl is None and deadline is None):
+            _finish(peer, deadline)
+    except BaseException:
+        peer.close()
+        raise
+    link = MARKED if peer.marked else WIRE
+    if peer.tls is not None:
+        return TLSConnection(peer.tls, link, unpickler)
+    return make(peer.detach(), kind, link, unpickler=unpickler)
+
+
+def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> Any:
+    import _socket
+
+    if tls:
+        import socket
+
+        make_socket: Any = socket.socket
+    else:
+        make_socket = _socket.socket  # without the object around it
+    sock = make_socket(getattr(_socket, family), _socket.SOCK_STREAM)
     try:
         if seconds is not None:
             sock.settimeout(max(seconds, 0.001))
@@ -66,15 +90,8 @@ def Client(
             sock.connect(short)
         if seconds is not None:
             sock.setblocking(True)
-        if ssl is None and deadline is None:
-            if kind == STREAM:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _prove(make(sock.detach(), kind, WIRE, unpickler=unpickler), key)
-        name = (server_hostname or address[0]) if ssl is not None else None
-        handshake = None if key is None else connecting(key)
-        peer = Pending(sock, address, kind, handshake, deadline, ssl, name, True)
-        if not peer.advance():
-            _finish(peer, deadline)
+        if family != "AF_UNIX":
+            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     except OSError as error:
         sock.close()
         if seconds is not None and type(error).__name__ == "TimeoutError":
@@ -83,22 +100,7 @@ def Client(
     except BaseException:
         sock.close()
         raise
-    link = MARKED if peer.marked else WIRE
-    if peer.tls is not None:
-        return TLSConnection(peer.tls, link, unpickler)
-    return make(peer.detach(), kind, link, unpickler=unpickler)
-
-
-def _prove(connection: Connection, key: bytes | None) -> Connection:
-    # With nothing else to look after, plain blocking reads are the fastest.
-    if key is not None:
-        try:
-            if drive(connection, connecting(key)):
-                connection._link = MARKED
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+    return sock
 
 
 def _finish(peer: Pending, deadline: float | None) -> None:
@@ -111,6 +113,6 @@ def _finish(peer: Pending, deadline: float | None) -> None:
         if left is not None and left <= 0:
             peer.close()
             raise TimeoutError(f"no answer from the listener at {peer.peer!r} in time")
-        poller.poll(None if left is None else min(left, 2**31 - 1))
-        if peer.advance():
+        ready = poller.poll(None if left is None else min(left, 2**31 - 1))
+        if peer.advance(bool(ready)):
             return

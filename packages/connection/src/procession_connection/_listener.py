@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _HANDSHAKE_SECONDS = 20.0
 _MOST_PENDING = 4096
+_LINUX = sys.platform.startswith("linux")
 
 
 class Listener:
@@ -127,6 +128,7 @@ class Listener:
             else:
                 sock.bind(address)
                 self._address = sock.getsockname()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
             sock.listen(backlog)
             # Between the poll and the accept another process may have taken the client.
             sock.setblocking(False)
@@ -320,24 +322,21 @@ class Listener:
         return [-1 if fd == own else fd for fd, _ in poller.poll(milliseconds)]
 
     def _take(self) -> Pending | None:
-        import _socket
-
         if self._socket is None:
             raise OSError("listener is closed")
+        sock: Any
         try:
-            if self._ssl is None:
-                # Without the object of the socket module around it, which costs more than the call.
-                fd, peer = self._socket._accept()
-                sock: Any = _socket.socket(self._number, _socket.SOCK_STREAM, 0, fd)
-            else:
-                sock, peer = self._socket.accept()
+            # Without the objects of the socket module, which cost more than the call.
+            sock, peer = self._socket._accept() if self._ssl is None else self._socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return None
-        if not sys.platform.startswith("linux"):  # there the new socket does not inherit it
+        if not _LINUX:
+            sock = _like_linux(sock, self._kind)
+        elif self._ssl is not None:
             sock.setblocking(True)
         deadline = None if self._timeout is None else monotonic() + self._timeout
         handshake = None if self._key is None else accepting(self._key)
-        return Pending(sock, peer, self._kind, handshake, deadline, self._ssl)
+        return Pending(sock, peer, handshake, deadline, self._ssl)
 
     def _keep(self, client: Pending) -> None:
         if len(self._pending) >= _MOST_PENDING:
@@ -349,7 +348,7 @@ class Listener:
     def _advance(self, client: Pending, new: bool) -> None:
         fd = client.fd
         try:
-            through = client.advance()
+            through = client.advance(not new)
         except BaseException:
             self._pending.pop(fd, None)
             raise
@@ -367,6 +366,17 @@ class Listener:
         if client.tls is not None:
             return TLSConnection(client.tls, link, self._unpickler)
         return make(client.detach(), self._kind, link, unpickler=self._unpickler)
+
+
+def _like_linux(sock: Any, kind: int) -> Any:
+    # Elsewhere an accepted socket is not blocking again, and forgets TCP_NODELAY.
+    import socket
+
+    made = sock if isinstance(sock, socket.socket) else socket.socket(fileno=sock)
+    made.setblocking(True)
+    if kind == STREAM:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made if made is sock else made.detach()
 
 
 def _unlink(address: Any) -> None:

@@ -1,13 +1,13 @@
-"""A peer that has connected and has not proved anything yet. Nothing it does blocks."""
+"""A peer that has connected and has not proved anything yet. Nothing it does blocks the others."""
 
 from __future__ import annotations
 
-import sys
+import os
 
 from procession_core import AuthenticationError, debug
 
 from ._framing_portable import SHORT
-from ._kinds import STREAM
+from ._handshake import MESSAGE_LIMIT
 from ._tls import wanted
 
 TYPE_CHECKING = False
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
     from ._handshake import Handshake
 
-DONTWAIT = 0x40 if sys.platform.startswith("linux") else 0x80  # MSG_DONTWAIT
+_MOST = 2 * (4 + MESSAGE_LIMIT)
+"""The bytes that may be read at once: two messages, where the other side sends two in one turn."""
 
 
 class Pending:
     """One half-open connection and how far its handshake has come.
 
-    With *strict* an end or an error of the socket is raised, else it only drops the client. With
-    *server_name* this side is the client of the TLS handshake. No byte is read beyond the handshake: what
-    follows belongs to the connection.
+    It owns the socket *sock*, or the descriptor *sock* if no TLS is wanted. With *strict* an end or an error
+    of the socket is raised, else it only drops the client. With *server_name* this side is the client of the
+    TLS handshake. No byte is read beyond the handshake: what follows belongs to the connection.
     """
 
     __slots__ = (
@@ -51,15 +52,14 @@ class Pending:
         self,
         sock: Any,
         peer: Any,
-        kind: int,
         handshake: Handshake | None,
         deadline: float | None,
-        context: ssl.SSLContext | None,
+        context: ssl.SSLContext | None = None,
         server_name: str | None = None,
         strict: bool = False,
     ) -> None:
-        self._sock = sock
-        self.fd: int = sock.fileno()
+        self._sock: Any = None if context is None else sock
+        self.fd: int = sock if context is None else sock.fileno()
         self.peer = peer
         self.deadline = deadline
         self.marked = False
@@ -73,33 +73,41 @@ class Pending:
         self._server_name = server_name
         self._strict = strict
         self.tls: Any = None
-        if kind == STREAM:
-            import socket
-
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def detach(self) -> int:
         """Return the descriptor; the caller owns it from now on."""
-        return int(self._sock.detach())
+        fd = self.fd
+        self.fd = -1
+        return fd
 
     def close(self) -> None:
         """Drop the client."""
-        self._sock.close()
+        if self._sock is not None:
+            self._sock.close()
+        elif self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
 
-    def advance(self) -> bool | None:
-        """Go on as far as possible without blocking: True when through, False to wait, None when dropped.
+    def advance(self, readable: bool = True, patient: bool = False) -> bool | None:
+        """Go on as far as possible: True when through, False to wait, None when dropped.
+
+        Without *patient* it does not block, if *readable* says truly that the descriptor is.
 
         Raises AuthenticationError, with the client closed, for a wrong answer.
         """
         try:
-            return self._advance()
+            return self._advance(readable, patient)
         except AuthenticationError:
+            try:
+                self._flush()  # the verdict
+            except OSError:  # whoever it was has not waited for it
+                pass
             self.close()
             raise
         except (EOFError, OSError) as error:
             wish = wanted(error)
             if wish:
-                self.writes = wish == "write" or (self.tls is None and bool(self._outgoing))
+                self.writes = wish == "write" or bool(self._outgoing)
                 return False
             if self._strict:
                 self.close()
@@ -111,13 +119,11 @@ class Pending:
         self.close()
         return None
 
-    def _advance(self) -> bool:
-        sock = self._sock
-        context = self._context
-        if context is not None:
-            sock.setblocking(False)
-            self.tls = self._sock = sock = context.wrap_socket(
-                sock,
+    def _advance(self, readable: bool, patient: bool) -> bool:
+        if self._context is not None:
+            self._sock.setblocking(False)
+            self.tls = self._sock = self._context.wrap_socket(
+                self._sock,
                 server_side=self._server_name is None,
                 server_hostname=self._server_name,
                 do_handshake_on_connect=False,
@@ -125,43 +131,66 @@ class Pending:
             self._context = None
             self._encrypting = True
         if self._encrypting:
-            sock.do_handshake()
+            self.tls.do_handshake()
             self._encrypting = False
-        handshake = self._handshake
-        if handshake is None:
-            return True
-        # A TLS socket is non-blocking itself and takes no flags.
-        flags = () if self.tls is not None else (DONTWAIT,)
-        try:
-            if not self._started:
-                self._started = True
+        if self._handshake is not None:
+            try:
+                if not self._talk(self._handshake, readable, patient):
+                    return False
+            except StopIteration as stop:
+                if self._incoming:
+                    raise OSError("bad message length: the other side goes on before the handshake is over") from None
+                self.marked = bool(stop.value)
+                self._handshake = None
+        self._flush()
+        return True
+
+    def _talk(self, handshake: Handshake, readable: bool, patient: bool) -> bool:
+        """Run the handshake until it ends, by StopIteration, or this side has to wait: False."""
+        if not self._started:
+            self._started = True
+            self._put(next(handshake))
+        while True:
+            if not self._reading:
                 self._put(next(handshake))
-            while True:
-                if self._outgoing:
-                    try:
-                        while self._outgoing:
-                            self._outgoing = self._outgoing[sock.send(self._outgoing, *flags) :]
-                    except OSError as error:
-                        if wanted(error) is None:
-                            handshake.throw(error)
-                        raise
-                    if self._reading and self.tls is None:
-                        self.writes = False
-                        return False  # the other side has to think first
-                if not self._reading:
-                    self._put(next(handshake))
+                continue
+            incoming = self._incoming
+            end = 4 + self._reading
+            if len(incoming) >= 4:
+                size: int = SHORT.unpack_from(incoming)[0]
+                if not 0 <= size <= self._reading:
+                    raise OSError(
+                        f"bad message length: {size} in the handshake, at most {self._reading} is allowed"
+                    )
+                end = 4 + size
+                if len(incoming) >= end:
+                    self._incoming = incoming[end:]
+                    self._put(handshake.send(incoming[4:end]))
                     continue
-                while (missing := self._missing()) > 0:
-                    data = sock.recv(missing, *flags)
-                    if not data:
-                        raise EOFError("the other side closed the connection during the handshake")
-                    self._incoming += data
-                message, self._incoming = self._incoming[4:], b""
-                self._put(handshake.send(message))
-        except StopIteration as stop:
-            self.marked = bool(stop.value)
-            self._handshake = None
-            return True
+            # Only when it has to wait: what was to be said meanwhile goes in one packet.
+            if self._outgoing:
+                self._flush()
+                self.writes = False
+            # Nothing can follow a long message before it is answered. A short one is a verdict; after the last one the
+            # other side may go on at once, and of that not a byte may be taken.
+            room = _MOST if self._reading == MESSAGE_LIMIT else end - len(incoming)
+            if self.tls is not None:
+                data = self.tls.recv(room)
+            elif readable or patient:
+                readable = False
+                data = os.read(self.fd, room)
+            else:
+                return False
+            if not data:
+                raise EOFError("the other side closed the connection during the handshake")
+            self._incoming += data
+
+    def _flush(self) -> None:
+        # A few hundred bytes on a fresh socket: its buffer takes them.
+        while self._outgoing:
+            outgoing = self._outgoing
+            sent = os.write(self.fd, outgoing) if self.tls is None else self.tls.send(outgoing)
+            self._outgoing = outgoing[sent:]
 
     def _put(self, step: bytes | int) -> None:
         if isinstance(step, int):
@@ -169,15 +198,3 @@ class Pending:
         else:
             self._reading = 0
             self._outgoing += SHORT.pack(len(step)) + step
-
-    def _missing(self) -> int:
-        # How much may be read now. The two sides take turns, so nothing can follow a message before it has been
-        # answered; where that does not hold the handshake has told the exact size.
-        incoming = self._incoming
-        have = len(incoming)
-        if have < 4:
-            return 4 + self._reading - have
-        size: int = SHORT.unpack_from(incoming)[0]
-        if not 0 <= size <= self._reading or have > 4 + size:
-            raise OSError(f"bad message length: {size} in the handshake, at most {self._reading} is allowed")
-        return 4 + size - have
