@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._workers import Workers
 
 _TRANSIT_LIMIT_SECONDS = 3600.0
+_TRANSIT_SWEEP_SECONDS = 600.0
 
 
 _CLASSIC = frozenset(
@@ -52,6 +53,7 @@ class Functions:
     address: Any
     gate: Any
     stopping: bool
+    sweeping = False
 
     if TYPE_CHECKING:
 
@@ -200,11 +202,24 @@ class Functions:
         self.objects.hold(ident)
         name = os.urandom(12)
         lease = getattr(peer, "lease", None)
-        self.transits[name] = (ident, lease)
+        now = monotonic()
+        self.transits[name] = (ident, lease, now)
         if lease is not None:
             lease.transits.add(name)
-        self.later(monotonic() + _TRANSIT_LIMIT_SECONDS, lambda: self.redeem(name))
+        if not self.sweeping:
+            self.sweeping = True
+            self.later(now + _TRANSIT_SWEEP_SECONDS, self.sweep_transits)
         return name
+
+    def sweep_transits(self) -> None:
+        """Release the references whose pickles nobody has read for long."""
+        old = monotonic() - _TRANSIT_LIMIT_SECONDS
+        for name, found in list(self.transits.items()):
+            if found[2] < old:
+                self.redeem(name)
+        self.sweeping = bool(self.transits)
+        if self.sweeping:
+            self.later(monotonic() + _TRANSIT_SWEEP_SECONDS, self.sweep_transits)
 
     def get_methods(self, peer: Any, token: Token) -> tuple[str, ...]:
         """Return the names of the methods that the referent of *token* exposes."""

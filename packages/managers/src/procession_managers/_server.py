@@ -78,7 +78,7 @@ class Server(Calls, Functions):
         self.address = self.listener.address
         self.objects = Objects()
         self.leases: dict[bytes, Lease] = {}
-        self.transits: dict[bytes, tuple[str, Lease | None]] = {}
+        self.transits: dict[bytes, tuple[str, Lease | None, float]] = {}
         self.peers: dict[int, Peer] = {}
         self.lanes: dict[bytes, Peer] = {}
         self._requests: Any = None
@@ -506,7 +506,7 @@ class Server(Calls, Functions):
             found = self.transits.pop(transit, None)
             if found is None:
                 return False
-            ident, lease = found
+            ident, lease, _ = found
             if lease is not None:
                 lease.transits.discard(transit)
             self.objects.release(ident)
