@@ -149,6 +149,11 @@ class BaseManager:
         if address is None and self._ssl is None:
             # Made up here, where the modules for that stay loaded, and the directory is shared by all managers.
             address = arbitrary_address(default_family)
+        # What the server needs is imported here: a forked one has it then, and so have the next.
+        import hmac  # noqa: F401
+        import signal  # noqa: F401
+        import socket  # noqa: F401
+
         prepare_lanes()
         reader, writer = Pipe(duplex=False)
         make = Process if self._ctx is None else self._ctx.Process
