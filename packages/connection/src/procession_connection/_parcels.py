@@ -53,10 +53,13 @@ def new_bag() -> Any:
 
 
 class _Outgoing(_local):
-    """What the message that this thread packs for a pipe sends beside its bytes."""
+    """The messages that this thread is packing for pipes, the innermost last.
 
-    depth = -1
-    fds: list[int] | None = None
+    Each is a list: the depth of its scope, and the descriptors that go beside it, or None.
+    """
+
+    def __init__(self) -> None:
+        self.stack: list[list[Any]] = []
 
 
 _outgoing = _Outgoing()
@@ -67,14 +70,14 @@ def pack_message(obj: object, connection: Connection, kind: int) -> tuple[bytes,
 
     Raises what pickling raises, MemoryError where the big buffers do not fit.
     """
-    outgoing = _outgoing
-    before = outgoing.depth, outgoing.fds
-    outgoing.depth, outgoing.fds = (len(transfer_scopes()) + 1 if kind >= UNIX else -1), None
+    stack = _outgoing.stack
+    entry: list[Any] = [len(transfer_scopes()) + 1 if kind >= UNIX else -1, None]
+    stack.append(entry)
     try:
         message = pack(obj)
-        fds = outgoing.fds
     finally:
-        outgoing.depth, outgoing.fds = before
+        stack.pop()
+    fds = entry[1]
     refs = message.refs
     if not refs:
         return message.data, fds
@@ -83,8 +86,8 @@ def pack_message(obj: object, connection: Connection, kind: int) -> tuple[bytes,
     if opening is None:
         opening = connection._opening = _opening(bag)
     data = message.data
-    entry, generation = bag.put(list(refs))
-    words = _WORDS.pack(b"\x8a\x08", entry, b"\x8a\x08", generation, b"\x8e", len(data))
+    place, generation = bag.put(list(refs))
+    words = _WORDS.pack(b"\x8a\x08", place, b"\x8a\x08", generation, b"\x8e", len(data))
     return b"".join((opening, words, data, _END)), fds
 
 
@@ -93,13 +96,14 @@ def send_beside(fd: int) -> FrameDescriptor | None:
 
     A message of another container that is packed in the meantime, inside a ``__reduce__``, is another scope.
     """
-    outgoing = _outgoing
-    if outgoing.depth != len(transfer_scopes()):
+    stack = _outgoing.stack
+    if not stack or stack[-1][0] != len(transfer_scopes()):
         return None
-    if outgoing.fds is None:
-        outgoing.fds = []
-    outgoing.fds.append(fd)
-    return FrameDescriptor(len(outgoing.fds) - 1)
+    entry = stack[-1]
+    if entry[1] is None:
+        entry[1] = []
+    entry[1].append(fd)
+    return FrameDescriptor(len(entry[1]) - 1)
 
 
 def open_message(handle: Any, entry: int, generation: int, data: bytes) -> Any:
