@@ -5,9 +5,12 @@
  *   8   8  last entry
  * ENTRY (KIND_BAG_ENTRY): one message; its reference is that of the word which links it
  *   0   8  next entry, 0: none
- *   8   8  number of items
- *   16  8 each: payload offsets, a reference on each
- * VALIDITY: a message is in flight if and only if the list leads to its entry.  All changes are transactions.
+ *   8   8  the entry before it, 0: none
+ *   16  8  the bag
+ *   24  8  number of items
+ *   32  8 each: payload offsets, a reference on each
+ * VALIDITY: a message is in flight if and only if the list leads to its entry; the entry is then allocated and names the bag.
+ * Forward and backward links, first and last change together.  All changes are transactions.
  *
  * PROTOCOL.  The sender puts an entry in before it writes the message, which names the bag and the entry (offset and
  * generation).  The receiver opens what the message names, which gives it references of its own, and then takes the

@@ -280,6 +280,12 @@ int ref_open(struct arena *a, uint64_t arena_id, aoff payload, uint64_t generati
     return r;
 }
 
+bool ref_is_live(struct arena *a, aoff payload, uint64_t generation, enum block_kind kind)
+{
+    if (!plausible(a, payload) || arena_ptr(a, payload) == NULL) return false;
+    return SH_PEEK(&block_header(a, payload)->ident) == (generation << 16 | (uint64_t)kind << 8 | 1);
+}
+
 int ref_again(struct arena *a, aoff payload)
 {
     arena_begin(a);
