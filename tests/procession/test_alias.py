@@ -137,3 +137,28 @@ def test_wrapped_preparation_data_reaches_the_child(tmp_path: Path) -> None:
     )
     done = python("-m", "procession", str(tmp_path / "run.py"))
     assert done.stdout == "{'seen': 1}\n", done.stderr
+
+
+GUEST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import loky.inner
+import multiprocessing, procession
+assert multiprocessing is procession is sys.modules["multiprocessing"]
+assert loky.inner.multiprocessing.__name__ == "multiprocessing"
+assert loky.inner.multiprocessing.queues.__name__ == "multiprocessing.queues"
+assert loky.inner.Queue.__module__ == "multiprocessing.queues"
+import neighbour
+assert neighbour.multiprocessing is procession
+from multiprocessing.queues import Queue
+assert Queue is procession.queues.Queue
+"""
+
+
+def test_packages_that_replace_the_machinery_keep_the_original(tmp_path: Path) -> None:
+    (tmp_path / "loky").mkdir()
+    (tmp_path / "loky/__init__.py").write_text("import multiprocessing as mp, neighbour\n")
+    (tmp_path / "loky/inner.py").write_text("import multiprocessing\nfrom multiprocessing.queues import Queue\n")
+    (tmp_path / "neighbour.py").write_text("import multiprocessing\n")
+    done = python("-m", "procession", "-c", GUEST, str(tmp_path))
+    assert done.returncode == 0, done.stderr

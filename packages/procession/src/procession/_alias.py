@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from ._guests import is_guest, wardrobe
 from ._lazy import load
 
 TYPE_CHECKING = False
@@ -44,13 +45,17 @@ class _Loader:
 
 
 class _Finder:
-    """Answers for ``multiprocessing`` and its submodules."""
+    """Answers for ``multiprocessing`` and its submodules, except for packages that must keep the original."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname != ALIAS and not fullname.startswith(ALIAS + "."):
-            return None
+            if is_guest(fullname):
+                return wardrobe.dress(fullname, path, target, real=True)
+            return wardrobe.dress(fullname, path, target, real=False) if wardrobe.real else None
+        if wardrobe.real:
+            return wardrobe.dress(fullname, path, target, real=True)
         from importlib.machinery import ModuleSpec
 
         ours = OURS + fullname[len(ALIAS) :]
