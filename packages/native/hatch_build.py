@@ -139,7 +139,9 @@ def build(
     paths = sysconfig.get_paths()
     includes = [f"-I{SOURCES}", *(f"-I{p}" for p in dict.fromkeys((paths["include"], paths["platinclude"])))]
     extra = shlex.split(os.environ.get("CFLAGS", ""))
-    command = [*compiler(), level, *FLAGS, *macros, *extra]
+    # Where the sources lie must not show in the result, or no build could be repeated elsewhere.
+    places = [f"-ffile-prefix-map={place}=." for place in dict.fromkeys((str(HERE), os.getcwd()))]
+    command = [*compiler(), level, *FLAGS, *places, *macros, *extra]
     scratch.mkdir(parents=True, exist_ok=True)
     stamp = scratch / "command"
     signature = shlex.join(command) + "\n" + "\n".join(str(p.relative_to(SOURCES)) for p in files)

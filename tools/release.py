@@ -1,0 +1,197 @@
+"""Build, check and try a release: ``python tools/release.py VERSION [--out DIR] [--allow-dirty]``.
+
+What it does, in this order, and it stops at the first thing that is wrong:
+
+1. refuses a tree with uncommitted changes, and a VERSION that is not the tree's (``tools/set_version.py`` changes that);
+2. builds every distribution as sdist and wheel, twice, and compares the two builds byte by byte (SOURCE_DATE_EPOCH is the
+   time of the last commit);
+3. checks the files with twine, check-wheel-contents and abi3audit;
+4. installs the meta distribution's wheel into an empty environment, with nothing but the family's wheels, and runs a program
+   on it; then each distribution alone, and imports it;
+5. builds the native sdist where there is no compiler and sees that the portable variant is what comes out.
+
+It publishes nothing.  Needs: build, uv, twine, check-wheel-contents, abi3audit (``tox -e release -- VERSION`` has them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import install_local
+
+ROOT = install_local.ROOT
+
+PROGRAM = """
+import procession as mp
+
+def square(x):
+    return x * x
+
+if __name__ == "__main__":
+    for method in mp.get_all_start_methods():
+        context = mp.get_context(method)
+        with context.Pool(2) as pool:
+            assert pool.map(square, range(100)) == [x * x for x in range(100)]
+    queue = mp.Queue()
+    child = mp.Process(target=queue.put, args=("hello",))
+    child.start()
+    assert queue.get(timeout=60) == "hello"
+    child.join()
+    assert child.exitcode == 0
+    import procession_native
+    print(procession_native.build_info())
+"""
+
+
+class Wrong(Exception):
+    """Something that a release must not have; the text says what."""
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> str:
+    """Run a command and return what it prints. Raises Wrong with its output if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise Wrong(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def check_tree(version: str, allow_dirty: bool) -> str:
+    """Return SOURCE_DATE_EPOCH for the tree."""
+    here = (ROOT / "VERSION").read_text(encoding="utf-8").strip()
+    if here != version:
+        raise Wrong(
+            f"the tree is version {here}, not {version}; python tools/set_version.py {version} changes it"
+        )
+    dirty = run("git", "status", "--porcelain").strip()
+    if dirty and not allow_dirty:
+        raise Wrong(f"the tree has uncommitted changes:\n{dirty}")
+    return run("git", "log", "-1", "--format=%ct").strip()
+
+
+def build_all(out: Path, epoch: str) -> dict[str, str]:
+    """Build every distribution into *out*; file name -> SHA-256."""
+    out.mkdir(parents=True)
+    for name in install_local.all_distributions():
+        env = {"SOURCE_DATE_EPOCH": epoch, "PROCESSION_NATIVE": "require"}
+        run(
+            sys.executable,
+            "-m",
+            "build",
+            "--installer",
+            "uv",
+            "--outdir",
+            out,
+            ROOT / "packages" / name,
+            env=env,
+        )
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(out.iterdir())}
+
+
+def compare(first: dict[str, str], second: dict[str, str]) -> None:
+    different = sorted(name for name in {*first, *second} if first.get(name) != second.get(name))
+    if different:
+        raise Wrong(f"two builds of the same tree differ in {', '.join(different)}")
+
+
+def check_files(out: Path) -> None:
+    files = sorted(out.iterdir())
+    run(sys.executable, "-m", "twine", "check", "--strict", *files)
+    wheels = [path for path in files if path.suffix == ".whl"]
+    # W009 wants one top-level package a wheel; every wheel here has one, and W002 counts equal py.typed files.
+    run("check-wheel-contents", "--ignore", "W002", *wheels)
+    for wheel in wheels:
+        if "abi3" in wheel.name:
+            run("abi3audit", "--strict", "--assume-minimum-abi3", "3.11", wheel)
+
+
+def environment(folder: Path) -> Path:
+    """An empty virtual environment's Python."""
+    run("uv", "venv", "--quiet", "--python", sys.executable, folder)
+    return folder / "bin" / "python"
+
+
+def try_wheels(out: Path, folder: Path) -> None:
+    program = folder / "program.py"
+    program.write_text(PROGRAM, encoding="utf-8")
+    for name in install_local.all_distributions():
+        python = environment(folder / name)
+        project = "procession" if name == "procession" else f"procession-{name}"
+        run("uv", "pip", "install", "--quiet", "--python", python, "--no-index", "--find-links", out, project)
+        module = project.replace("-", "_")
+        run(python, "-I", "-c", f"import {module}; print({module}.__all__)", cwd=folder)
+        if name == "procession":
+            say("  " + run(python, program, cwd=folder).strip())
+        shutil.rmtree(folder / name)
+
+
+def try_without_compiler(out: Path, folder: Path) -> None:
+    (sdist,) = out.glob("procession_native-*.tar.gz")
+    made = folder / "portable"
+    run(
+        sys.executable, "-m", "build", "--installer", "uv", "--wheel", "--outdir", made, unpack(sdist, folder),
+        env={"CC": "/bin/false", "PROCESSION_NATIVE": "auto"},
+    )  # fmt: skip
+    (wheel,) = made.glob("*.whl")
+    if not wheel.name.endswith("-py3-none-any.whl"):
+        raise Wrong(f"without a compiler the native sdist gave {wheel.name}, not a portable wheel")
+
+
+def unpack(sdist: Path, folder: Path) -> Path:
+    shutil.unpack_archive(sdist, folder / "source", filter="data")
+    (inside,) = (folder / "source").iterdir()
+    return inside
+
+
+def main(arguments: list[str]) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("version")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where the files go; must not exist")
+    parser.add_argument("--allow-dirty", action="store_true", help="for trying this script itself")
+    options = parser.parse_args(arguments)
+    if options.out.exists():
+        print(f"{options.out} exists already: a release starts from nothing", file=sys.stderr)
+        return 2
+    try:
+        epoch = check_tree(options.version, options.allow_dirty)
+        with tempfile.TemporaryDirectory(prefix="procession-release-") as name:
+            folder = Path(name)
+            say("building twice")
+            first = build_all(options.out, epoch)
+            compare(first, build_all(folder / "again", epoch))
+            say(f"checking {len(first)} files")
+            check_files(options.out)
+            say("installing each wheel alone into an empty environment")
+            try_wheels(options.out, folder)
+            say("building without a compiler")
+            try_without_compiler(options.out, folder)
+    except Wrong as wrong:
+        print(f"no release: {wrong}", file=sys.stderr)
+        return 1
+    for file, digest in first.items():
+        say(f"{digest}  {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
