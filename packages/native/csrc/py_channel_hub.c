@@ -1,6 +1,9 @@
 /* py_channel_hub.c: Hub, what a pool's callers wait on and collect results with. */
 #include "py_channel.h"
 
+/* A signal that comes just before the sleep does not end it: the caller, who waits in a loop, looks now and then. */
+#define SIGNALS_LOOK_NS 500000000u
+
 #include <stddef.h>
 
 typedef struct {
@@ -98,7 +101,7 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
         SH_SET(&h->leader_mode, mode);
         SH_FENCE(); /* leader_mode before r_head; pairs with hub_ring */
         for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
-        if (!won) word_sleep(&h->leader_bell, bell, timeout < 0 ? UINT64_MAX : (uint64_t)(timeout * 1e9));
+        if (!won) word_sleep(&h->leader_bell, bell, timeout < 0 ? SIGNALS_LOOK_NS : (uint64_t)(timeout * 1e9));
         SH_SET(&h->leader_mode, WAKE_AWAKE);
         for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
     }

@@ -103,13 +103,14 @@ int futex_wake_count(sh32 *p, int n)
     return (int)syscall(SYS_futex, &p->opaque, FUTEX_WAKE, n, NULL, NULL, 0);
 }
 
-/* Sleeps on a word that the caller has set to 1 before its last look.  false: *rc says why to stop. */
+/* Sleeps on a word that the caller has set to 1 before its last look.  false: *rc says why to stop; AR_INTR also for a look at signals. */
 bool queue_nap(struct arena *a, sh32 *word, sh32 *sleepers, uint64_t deadline, uint64_t *slice, int *rc)
 {
     (void)a;
     if (*slice == 0) *slice = NAP_FIRST_NS;
     *rc = futex_wait_slice(word, 1, deadline, *slice);
     queue_one_less(sleepers);
+    if (*rc == WAIT_SLICED) *rc = *slice < NAP_MAX_NS ? AR_OK : AR_INTR;
     if (*slice < NAP_MAX_NS) *slice *= 2;
     return *rc == AR_OK;
 }
@@ -194,7 +195,7 @@ int queue_join(struct arena *a, struct queue *q, uint64_t deadline)
         if (s.done >= s.put) return AR_OK;
         if (clock_ns() >= deadline) return AR_TIMEOUT;
         rc = futex_wait_slice(&q->all_done, 1, deadline, slice);
-        if (rc == AR_INTR) return rc;
+        if (rc == AR_INTR || (rc == WAIT_SLICED && slice >= NAP_MAX_NS)) return AR_INTR;
         if (slice < NAP_MAX_NS) slice *= 2;
     }
 }

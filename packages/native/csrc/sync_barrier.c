@@ -123,8 +123,15 @@ static int sleep_while(struct arena *a, struct sync_barrier *b, aoff payload, ui
             r = ended;
             break;
         }
-        if (r == AR_INTR || r == AR_TIMEOUT) break;
-        if (a_party_died(a, b, round)) break_round(a, b, round);
+        if (r == AR_TIMEOUT) break;
+        if (a_party_died(a, b, round)) {
+            break_round(a, b, round);
+            continue;
+        }
+        if (r == AR_INTR || (r == WAIT_SLICED && slice == WAIT_SLICE_NS)) {
+            r = AR_INTR;
+            break;
+        }
         slice = WAIT_SLICE_NS;
     }
     sync_waits(a, 0);

@@ -208,7 +208,8 @@ int sync_condition_sleep(struct arena *a, struct sync_condition *c, struct cond_
     while (SH_GET(&e->state) == COND_ASLEEP) {
         if (r == AR_TIMEOUT || r == AR_INTR) break;
         r = futex_wait_slice(&e->state, COND_ASLEEP, deadline, WAIT_SLICE_NS);
-        if (r == AR_OK && SH_GET(&e->state) == COND_ASLEEP) inherit(a, c, e);
+        if (r != AR_TIMEOUT && SH_GET(&e->state) == COND_ASLEEP) inherit(a, c, e);
+        if (r == WAIT_SLICED) r = AR_INTR;
     }
     sync_waits(a, 0);
     return SH_GET(&e->state) == COND_NOTIFIED ? AR_OK : r;

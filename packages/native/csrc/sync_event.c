@@ -47,6 +47,7 @@ int sync_event_wait(struct arena *a, struct sync_event *e, aoff payload, uint32_
         if (!told) sync_waits(a, payload);
         told = true;
         r = futex_wait_slice(&e->word, w, deadline, WAIT_SLICE_NS);
+        if (r == WAIT_SLICED) r = AR_INTR;
     }
     if (told) sync_waits(a, 0);
     return AR_OK;

@@ -112,16 +112,17 @@ int sync_lock_slow(struct arena *a, struct sync_lock *l, aoff payload, uint64_t 
         }
         int r = futex_wait_slice(&l->word, seen, deadline, slice);
         flag = 1;
-        if (r == AR_INTR) {
+        last = r == AR_TIMEOUT;
+        if (last) continue;
+        if (SH_PEEK(&l->word) == seen) {
+            result = take_over(a, l, seen, death);
+            if (result == AR_OWNER_DIED) break;
+        }
+        if (r == AR_INTR || (r == WAIT_SLICED && slice == WAIT_SLICE_NS)) {
             result = AR_INTR;
             break;
         }
-        last = r == AR_TIMEOUT;
-        if (!last && SH_PEEK(&l->word) == seen) {
-            result = take_over(a, l, seen, death);
-            if (result == AR_OWNER_DIED) break;
-            slice = WAIT_SLICE_NS;
-        }
+        slice = WAIT_SLICE_NS;
     }
     if (told) sync_waits(a, 0);
     return result;

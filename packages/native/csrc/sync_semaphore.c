@@ -113,11 +113,11 @@ int sync_semaphore_slow(struct arena *a, struct sync_semaphore *s, aoff payload,
             told = true;
         }
         int r = futex_wait_slice(&s->word, w, deadline, slice);
-        if (r == AR_INTR) {
+        if (tracked && inherit_permit(a, s)) break;
+        if (r == AR_INTR || (r == WAIT_SLICED && slice == WAIT_SLICE_NS)) {
             result = AR_INTR;
             break;
         }
-        if (tracked && inherit_permit(a, s)) break;
         if (r == AR_TIMEOUT) {
             result = take(a, s, tracked) ? AR_OK : AR_TIMEOUT;
             break;

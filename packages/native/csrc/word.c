@@ -27,8 +27,8 @@ int futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t sli
     if (deadline == WAIT_FOREVER && slice_ns < (uint64_t)1000000000) {
         /* The usual case needs no clock: a relative time, which a signal ends as well. */
         struct timespec slice = { 0, (long)slice_ns };
-        if (syscall(SYS_futex, &p->opaque, FUTEX_WAIT, expected, &slice, NULL, 0) == 0 || errno != EINTR) return AR_OK;
-        return AR_INTR;
+        if (syscall(SYS_futex, &p->opaque, FUTEX_WAIT, expected, &slice, NULL, 0) == 0) return AR_OK;
+        return errno == EINTR ? AR_INTR : errno == ETIMEDOUT ? WAIT_SLICED : AR_OK;
     }
     uint64_t now = clock_ns();
     if (deadline <= now) return SH_GET(p) == expected ? AR_TIMEOUT : AR_OK;
@@ -40,7 +40,7 @@ int futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t sli
                      FUTEX_BITSET_MATCH_ANY);
     if (r == 0 || errno == EAGAIN) return AR_OK;
     if (errno == EINTR) return AR_INTR;
-    return sliced ? AR_OK : AR_TIMEOUT;
+    return sliced ? WAIT_SLICED : AR_TIMEOUT;
 }
 
 int futex_wait(sh32 *p, uint32_t expected, uint64_t deadline)
@@ -163,12 +163,11 @@ int olock_acquire(struct arena *a, sh32 *word, uint64_t deadline)
         int r = futex_wait_slice(word, seen, deadline, slice);
         /* Whoever has slept takes the lock with the flag set: others may sleep too, and only the flag's owner knows. */
         flag = 1;
-        if (r == AR_INTR) return AR_INTR;
-        if (SH_PEEK(word) == seen) {
-            if (owner_is_dead(a, seen) && take_from_the_dead(a, word, seen) == AR_OWNER_DIED) return AR_OWNER_DIED;
-            slice = WAIT_SLICE_NS;
-        }
+        if (SH_PEEK(word) == seen && owner_is_dead(a, seen) && take_from_the_dead(a, word, seen) == AR_OWNER_DIED)
+            return AR_OWNER_DIED;
+        if (r == AR_INTR || (r == WAIT_SLICED && slice == WAIT_SLICE_NS)) return AR_INTR;
         if (r == AR_TIMEOUT) return olock_try(a, word);
+        slice = WAIT_SLICE_NS;
     }
 }
 
