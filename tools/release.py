@@ -2,15 +2,17 @@
 
 What it does, in this order, and it stops at the first thing that is wrong:
 
-1. refuses a tree with uncommitted changes, and a VERSION that is not the tree's (``tools/set_version.py`` changes that);
-2. builds every distribution as sdist and wheel, twice, and compares the two builds byte by byte (SOURCE_DATE_EPOCH is the
-   time of the last commit);
+1. refuses a tree with uncommitted changes, and a VERSION that is not the tree's (``tools/set_version.py`` changes
+   that);
+2. builds every distribution as sdist and wheel, twice, and compares the two builds byte by byte
+   (SOURCE_DATE_EPOCH is the time of the last commit);
 3. checks the files with twine, check-wheel-contents and abi3audit;
-4. installs the meta distribution's wheel into an empty environment, with nothing but the family's wheels, and runs a program
-   on it; then each distribution alone, and imports it;
+4. installs each distribution alone into an empty environment, with nothing but the family's wheels, and imports
+   it; runs a program on the meta distribution;
 5. builds the native sdist where there is no compiler and sees that the portable variant is what comes out.
 
-It publishes nothing.  Needs: build, uv, twine, check-wheel-contents, abi3audit (``tox -e release -- VERSION`` has them).
+It publishes nothing.  Needs build, uv, twine, check-wheel-contents, abi3audit; ``tox -e release -- VERSION`` has
+them.
 """
 
 from __future__ import annotations
