@@ -342,3 +342,69 @@ def test_a_transfer_collects_each_object_once():
     for obj in (one, two, one):
         transfer.hold(obj)
     assert transfer.refs == [one, two] and transfer.spawning is False
+
+
+# ---- large buffers when memory is scarce -----------------------------------------------------------------------------
+
+
+@pytest.mark.native_only
+def test_who_holds_many_large_buffers_holds_little_of_the_arena():
+    native.trim()
+    before = used()
+    source = bytearray(b"k" * (4 << 20))
+    kept = []
+    for turn in range(40):
+        source[:4] = turn.to_bytes(4, "little")
+        message = pack(Buffer(source))
+        kept.append(unpack(message.data, message.refs).data)
+        del message
+    for turn, view in enumerate(kept):
+        assert bytes(view[:5]) == turn.to_bytes(4, "little") + b"k" and bytes(view[-3:]) == b"kkk"
+        assert len(view) == 4 << 20 and not view.readonly
+        view[0] = 99
+    # All are in place only where private memory is slower than the arena's.
+    assert used() - before <= 40 * (4 << 20)
+    del kept, view
+    assert used() == before
+
+
+@pytest.mark.native_only
+def test_large_buffers_in_place():
+    native.trim()
+    before = used()
+    messages = [pack(Buffer(bytes([turn]) * (3 << 20))) for turn in range(10)]
+    kept = [unpack(message.data, None, True).data for message in messages]
+    del messages
+    assert used() - before == 30 << 20
+    assert all(view.readonly and bytes(view[:2]) == bytes([turn] * 2) for turn, view in enumerate(kept))
+
+
+@pytest.mark.native_only
+@pytest.mark.parametrize("size", [131_071, 131_072, 131_073, 1_000_003, (16 << 20) + 5, (64 << 20) + 1])
+def test_new_memory_and_used_memory_hold_the_same(size):
+    native.trim()
+    source = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    for _ in range(3):
+        message = pack(Buffer(source))
+        assert bytes(unpack(message.data, message.refs).data) == source
+        del message
+    assert native.check() is None
+
+
+@pytest.mark.native_only
+def test_a_limited_file_size_does_not_stop_messages():
+    import resource
+
+    if os.fork() == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
+        message = pack(Buffer(b"x" * (1 << 20)))
+        os._exit(0 if bytes(unpack(message.data).data) == b"x" * (1 << 20) else 1)
+    assert os.wait()[1] == 0
+
+
+@pytest.mark.native_only
+def test_a_cut_message_is_refused():
+    message = pack([Buffer(bytearray(1 << 20)), Buffer(bytearray(1 << 20))])
+    for length in (1, 4, 5, 44, 84, 85):
+        with pytest.raises(EOFError):
+            unpack(message.data[:length], message.refs)

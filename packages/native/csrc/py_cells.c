@@ -244,7 +244,7 @@ int cells_add_type(PyObject *module, PyType_Spec *spec, const char *name, PyType
 int procession_add_cells(PyObject *module)
 {
     if (procession_add_mapping(module) < 0 || procession_add_value(module) < 0 || procession_add_array(module) < 0
-        || procession_add_names(module) < 0)
+        || procession_add_names(module) < 0 || procession_add_beside(module) < 0)
         return -1;
     return procession_add_pack(module);
 }

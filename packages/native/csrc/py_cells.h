@@ -6,6 +6,7 @@
  *   py_mapping.c   Mapping, CellList, block_fill
  *   py_names.c     tracked names of segments
  *   py_pack.c      messages
+ *   py_beside.c    their big buffers
  *
  * The synchronized accessors take the wrapper's lock without a call through Python where it is one of the core's
  * own, and touch the memory themselves where the element is a plain number; everything else goes through the
@@ -129,5 +130,6 @@ int procession_add_value(PyObject *module);
 int procession_add_array(PyObject *module);
 int procession_add_names(PyObject *module);
 int procession_add_pack(PyObject *module);
+int procession_add_beside(PyObject *module);
 
 #endif

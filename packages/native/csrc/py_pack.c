@@ -2,10 +2,10 @@
  *
  * There is one pickler for the process, taken by whoever finds it free: while a pickle is being made Python code may run,
  * so another thread or a nested call may come; those, and everything out of the ordinary, go the slow way in Python
- * (procession_shm), which also makes the pickler.  It is made anew when a table of reducers may have changed: they are
+ * (procession_shm), which also makes the pickler.  Big buffers: py_beside.c.  It is made anew when a table of reducers may have changed: they are
  * watched by their sizes, and changes of entries are told by pack_stale().
  */
-#include "py_arena.h"
+#include "py_beside.h"
 
 #include <stdbool.h>
 #include <structmember.h>
@@ -21,7 +21,7 @@ typedef struct {
 static PyTypeObject *message_type;
 
 static struct {
-    PyObject *slow_pack, *slow_unpack, *loads, *put_aside, *scopes, *runtime;
+    PyObject *slow_pack, *loads, *loads_beside, *scopes, *runtime;
     PyObject *dump, *clear_memo, *pieces, *buffers, *transfer, *refs;
     PyObject *watched[WATCHED];
     Py_ssize_t sizes[WATCHED];
@@ -176,7 +176,7 @@ static PyObject *finish(PyObject *data)
     if (named) refs = Py_NewRef(state.refs);
     else refs = PyList_New(0);
     if (refs != NULL && beside) {
-        PyObject *whole = PyObject_CallFunctionObjArgs(state.put_aside, data, state.buffers, refs, NULL);
+        PyObject *whole = beside_put(data, state.buffers, refs);
         Py_DECREF(data);
         data = whole;
     }
@@ -225,13 +225,35 @@ static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *obj)
 static PyObject *unpack(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *data, *refs = NULL;
-    if (!PyArg_ParseTuple(args, "O|O:unpack", &data, &refs)) return NULL;
+    int views = 0;
+    if (!PyArg_ParseTuple(args, "O|Op:unpack", &data, &refs, &views)) return NULL;
     if (state.loads == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "unpack() is bound by procession_shm: import it");
         return NULL;
     }
-    bool plain = PyBytes_CheckExact(data) && PyBytes_Size(data) > 0 && PyBytes_AsString(data)[0] != 1;
-    return PyObject_CallFunctionObjArgs(plain ? state.loads : state.slow_unpack, data, NULL);
+    if (PyBytes_CheckExact(data)) {
+        if (PyBytes_Size(data) == 0 || PyBytes_AsString(data)[0] != BESIDE_MARK)
+            return PyObject_CallFunctionObjArgs(state.loads, data, NULL);
+    } else {
+        Py_buffer view;
+        if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
+        bool plain = view.len == 0 || *(char *)view.buf != BESIDE_MARK;
+        PyBuffer_Release(&view);
+        if (plain) return PyObject_CallFunctionObjArgs(state.loads, data, NULL);
+    }
+    PyObject *pickle, *buffers;
+    if (beside_open(data, views, &pickle, &buffers) < 0) return NULL;
+    PyObject *result = PyObject_CallFunctionObjArgs(state.loads_beside, pickle, buffers, NULL);
+    Py_DECREF(pickle);
+    Py_DECREF(buffers);
+    return result;
+}
+
+static PyObject *put_beside(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *pickle, *buffers, *refs;
+    if (!PyArg_ParseTuple(args, "SO!O!:put_beside", &pickle, &PyList_Type, &buffers, &PyList_Type, &refs)) return NULL;
+    return beside_put(pickle, buffers, refs);
 }
 
 static void keep(PyObject **place, PyObject *object)
@@ -243,13 +265,11 @@ static void keep(PyObject **place, PyObject *object)
 
 static PyObject *pack_bind(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *slow_pack, *slow_unpack, *loads, *put_aside, *scopes, *runtime;
-    if (!PyArg_ParseTuple(args, "OOOOOO:pack_bind", &slow_pack, &slow_unpack, &loads, &put_aside, &scopes, &runtime))
-        return NULL;
+    PyObject *slow_pack, *loads, *loads_beside, *scopes, *runtime;
+    if (!PyArg_ParseTuple(args, "OOOOO:pack_bind", &slow_pack, &loads, &loads_beside, &scopes, &runtime)) return NULL;
     keep(&state.slow_pack, slow_pack);
-    keep(&state.slow_unpack, slow_unpack);
     keep(&state.loads, loads);
-    keep(&state.put_aside, put_aside);
+    keep(&state.loads_beside, loads_beside);
     keep(&state.scopes, scopes);
     keep(&state.runtime, runtime);
     Py_RETURN_NONE;
@@ -298,11 +318,16 @@ static PyMethodDef functions[] = {
      "pack(obj)\n--\n\nThe message that carries obj: its pickle, big buffers in blocks of the arena beside it.\n\n"
      "Never blocks.  Raises what pickling raises, and MemoryError if the buffers do not fit."},
     {"unpack", unpack, METH_VARARGS,
-     "unpack(data, refs=None)\n--\n\nThe object of a message; refs, where the container has them open, are not needed.\n\n"
-     "Buffers come as views of their blocks, writable where the source was, which keep them alive.  Never blocks.  Raises\n"
+     "unpack(data, refs=None, views=False)\n--\n\nThe object of a message; refs, where the container has them open, are not "
+     "needed.\n\n"
+     "Buffers come as views of their blocks, writable where the source was, which keep them alive; those from 2 MiB on as\n"
+     "private copies if the arena has little memory left for the next ones, unless views is true.  Never blocks.  Raises\n"
      "what unpickling raises, StaleHandleError if nothing has kept what the message names, ForeignTreeError if it comes\n"
      "from another process tree."},
-    {"pack_bind", pack_bind, METH_VARARGS, "pack_bind(pack, unpack, loads, put_aside, scopes, runtime): the slow ways."},
+    {"pack_bind", pack_bind, METH_VARARGS, "pack_bind(pack, loads, loads_beside, scopes, runtime): the slow way, and loads(data[, buffers])."},
+    {"put_beside", put_beside, METH_VARARGS,
+     "put_beside(pickle, buffers, refs)\n--\n\nThe data of a message whose pickle has these buffers beside it, which are copied into\n"
+     "blocks; those are appended to refs."},
     {"pack_ready", pack_ready, METH_VARARGS,
      "pack_ready(pickler, pieces, buffers, transfer, refs, *watched): a pickler to use until the size of a watched\n"
      "dictionary changes."},

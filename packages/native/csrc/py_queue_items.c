@@ -1,6 +1,8 @@
 /* py_queue_items.c: objects to messages and back.  Exact ints, bools, None, floats, str and bytes travel without a pickle. */
 #include "py_queue.h"
 
+#include "fill.h"
+
 #include <string.h>
 
 #define COPY_WITHOUT_GIL (256u << 10)
@@ -37,13 +39,20 @@ static int whole(struct outgoing *o, enum queue_tag tag, const char *data, Py_ss
         return 0;
     }
     struct arena *a = process_arena;
-    o->block = ref_new(a, (uint64_t)size, KIND_BLOCK, false);
+    bool fresh = false;
+    o->block = ref_new_raw(a, (uint64_t)size, KIND_BLOCK, &fresh);
     void *to = o->block ? block_map(a, o->block) : NULL;
     if (!to) {
         queue_error(AR_NOMEM);
         return -1;
     }
-    copy_large(to, data, (size_t)size);
+    if ((size_t)size < COPY_WITHOUT_GIL) {
+        fill_payload(a, o->block, to, data, (uint64_t)size, fresh);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        fill_payload(a, o->block, to, data, (uint64_t)size, fresh);
+        Py_END_ALLOW_THREADS
+    }
     block_unmap(a, o->block, to);
     o->small = (uint64_t)size;
     o->message.data = &o->small;

@@ -223,11 +223,11 @@ void ref_collect(struct arena *a, int steps)
 
 /* -- whole operations ---------------------------------------------------------------------------------------- */
 
-aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero)
+aoff ref_new_raw(struct arena *a, uint64_t size, enum block_kind kind, bool *clean)
 {
-    bool clean = zero;
+    bool wanted = *clean;
     arena_begin(a);
-    aoff payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, &clean) : 0;
+    aoff payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, clean) : 0;
     if (!payload) {
         /* Before giving up: what dead processes held, and free pages in runs of the wrong size. */
         arena_rollback(a);
@@ -235,8 +235,8 @@ aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero)
         registry_sweep(a);
         arena_begin(a);
         ref_collect(a, INT_MAX);
-        clean = zero;
-        payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, &clean) : 0;
+        *clean = wanted;
+        payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, clean) : 0;
     }
     if (!payload || ref_own_new(a, payload) != AR_OK) {
         arena_rollback(a);
@@ -244,7 +244,14 @@ aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero)
         return 0;
     }
     arena_end(a);
-    if (zero && !clean) {
+    return payload;
+}
+
+aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero)
+{
+    bool clean = zero;
+    aoff payload = ref_new_raw(a, size, kind, &clean);
+    if (payload && zero && !clean) {
         void *p = block_map(a, payload);
         if (!p) {
             ref_close(a, payload);

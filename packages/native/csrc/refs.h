@@ -32,6 +32,7 @@ uint64_t ref_count_here(struct arena *a, aoff payload);   /* private count */
 
 /* Whole operations */
 aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero);  /* allocate + own; 0: no memory */
+aoff ref_new_raw(struct arena *a, uint64_t size, enum block_kind kind, bool *clean);  /* the same; clean as for heap_alloc */
 int  ref_open(struct arena *a, uint64_t arena_id, aoff payload, uint64_t generation, enum block_kind kind);
                                                            /* AR_FOREIGN, AR_STALE, AR_KIND, AR_NOMEM; any input is safe */
 bool ref_is_live(struct arena *a, aoff payload, uint64_t generation, enum block_kind kind);  /* under the lock; any input is safe */

@@ -27,6 +27,7 @@ class Batch:
         "received",
         "since",
         "start",
+        "weight",
         "worker",
     )
 
@@ -44,6 +45,7 @@ class Batch:
         self.position = 0
         self.received = 0
         self.since = 0.0
+        self.weight = 0
         self.worker: Worker | None = None
 
 

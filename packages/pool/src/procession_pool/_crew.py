@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from ._policy import Policy
 
 
+LIGHT = 1 << 21
+"""Bytes of arguments in shared memory that are sent ahead of time in any case."""
+
+COPYING = 1e-10
+"""Seconds that copying a byte takes."""
+
+
 class Evidence:
     """How a worker ended."""
 
@@ -75,14 +82,19 @@ class Worker:
             average = batch.function.average
             if average is None or average > self.prefetch_below:
                 return False
+            # Large arguments ahead of time take memory that is not in use yet, which costs ten times more than
+            # to fill what the last task has given back. Worth it where a task takes longer than that.
+            if batch.weight > LIGHT and average < batch.weight * COPYING:
+                return False
             job = batch.job if batch.jobs is None else batch.jobs[0] if batch.jobs else None
             policy: Policy | None = job._policy if job is not None else None
             if policy is not None and policy.timeout is not None:
                 return False
         return True
 
-    def batch_sent(self, batch: int) -> None:
-        """What the payloads just made name is to be kept for this batch."""
+    def batch_sent(self, batch: int) -> int:
+        """What the payloads just made name is to be kept for this batch; return its bytes."""
+        return 0
 
     def batch_done(self, batch: int) -> None:
         """No longer."""

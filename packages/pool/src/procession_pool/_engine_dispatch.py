@@ -205,7 +205,7 @@ class EngineDispatch(EngineJobs):
         if not sent:
             del worker.batches[serial]
             return 0
-        worker.batch_sent(serial)
+        batch.weight = worker.batch_sent(serial)
         if batch.jobs is not None and sent < batch.count:
             del batch.jobs[sent:]
         batch.count = sent

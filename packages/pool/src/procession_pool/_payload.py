@@ -46,10 +46,15 @@ _HANDLE = Struct("=QQQIQ")
 
 
 class Payloads:
-    """Encoder and decoder of one side. ``keep(refs)`` takes the arena objects that a payload names."""
+    """Encoder and decoder of one side. ``keep(refs)`` takes the arena objects that a payload names; with *views*
+    large buffers are used where they are, by who will not have many at a time.
+    """
 
-    def __init__(self, keep: Callable[[list[Any]], object], inline: int | None = INLINE) -> None:
+    def __init__(
+        self, keep: Callable[[list[Any]], object], inline: int | None = INLINE, *, views: bool = False
+    ) -> None:
         self._keep = keep
+        self._views = views
         # Without the arena there is nowhere else to put them, and the channel takes any length.
         self._inline = inline if native is not None else None
 
@@ -78,11 +83,11 @@ class Payloads:
     def loads(self, tag: int, data: bytes) -> Any:
         """Return the object of a payload. Raises what unpickling raises."""
         if tag == PICKLED:
-            return unpack(data)
+            return unpack(data, None, self._views)
         if tag in (SPILLED, RAW):
             *handle, size = _HANDLE.unpack(data)
             view = memoryview(native.open_handle(tuple(handle)))[:size]
-            return unpack(view) if tag == SPILLED else bytes(view)
+            return unpack(view, None, self._views) if tag == SPILLED else bytes(view)
         if tag == ERROR:
             return default_reducer.loads(data)
         raise ValueError(f"payload with unknown tag {tag}")
@@ -139,11 +144,14 @@ class KeptByTask:
     def __call__(self, refs: list[Any]) -> None:
         self._current += refs
 
-    def assign(self, batch: int) -> None:
-        """What was kept since the last call belongs to this batch."""
-        if self._current:
-            self._by_batch[batch] = self._current
-            self._current = []
+    def assign(self, batch: int) -> int:
+        """What was kept since the last call belongs to this batch; return how many bytes of memory it is."""
+        kept = self._current
+        if not kept:
+            return 0
+        self._by_batch[batch] = kept
+        self._current = []
+        return sum(getattr(ref, "size", 0) for ref in kept)
 
     def release(self, batch: int) -> None:
         """The batch is done with."""

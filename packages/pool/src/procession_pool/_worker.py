@@ -97,7 +97,7 @@ def work(link: Any, setup: Setup) -> None:
     channel = link.open()
     kept = KeptUntilRead()
     kept.positions = channel.positions
-    payloads = Payloads(kept)
+    payloads = Payloads(kept, views=True)
     _stacks_to(link.stack_fd)
     _prepare_memory(setup.memory_limit)
     global _state
@@ -145,8 +145,11 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
     encode = payloads.dumps
     take = channel.next
     run = channel.run
+    collect = kept.collect
 
     def dumps(obj: Any) -> tuple[int, bytes] | tuple[int, bytes, bool]:
+        # Before, not after: so the new result goes into the memory of the last one.
+        collect()
         try:
             return encode(obj)
         except Exception as error:
@@ -157,7 +160,7 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
         try:
             record = take(_PARENT_CHECK)
             if record is None:
-                kept.collect()
+                collect()
                 if _orphaned():
                     info("worker got no task for a while and its parent is gone: exiting")
                     return
@@ -166,7 +169,7 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
                 while channel.in_hand:
                     run(function, loads, dumps, failed, 1 << 30)
                 function = None  # type: ignore[assignment]
-                kept.collect()
+                collect()
             elif record[:1] == FUNCTION:
                 slot, soft_timeout, tag, data = default_reducer.loads(record[1:])
                 functions[slot] = _function(loads, tag, data, soft_timeout)

@@ -1,14 +1,12 @@
 """Messages with the C core: ``pack()`` and ``unpack()`` are the core's; here is what it leaves to Python.
 
 ``py_pack.c`` pickles with one pickler that is kept ready and made here; it hands over to ``_pack_slowly()`` when
-that is in use or outdated, to ``_put_aside()`` when there are big buffers, and to ``_unpack_slowly()`` where a
-message brings some.
+that is in use or outdated.
 """
 
 from __future__ import annotations
 
 import _pickle
-from _struct import Struct
 
 from procession_core import default_reducer, reset_after_fork, runtime, scope_stack, transfer_scope
 
@@ -22,16 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _core: Any = _native
-_WITH_BUFFERS = 1
-_READ_ONLY = 1
-_HEAD = Struct("=BI")
-_ENTRY = Struct("=QQQIIQ")
 
 Message = _core.Message
-_Block = _core.Block
-_fill = _core.block_fill
-_open_handle = _core.open_handle
-_loads = default_reducer.loads
+_put_beside = _core.put_beside
 
 
 class _Output:
@@ -78,38 +69,15 @@ def _pack_slowly(obj: object, busy: bool) -> Any:
         else:
             data = default_reducer.dumps(obj, 5)
     if buffers:
-        data = _put_aside(data, buffers, transfer.refs)
+        data = _put_beside(data, buffers, transfer.refs)
     return Message(data, transfer.refs)
 
 
-def _put_aside(data: bytes, buffers: list[PickleBuffer], refs: list[Any]) -> bytes:
-    """Copy the buffers into blocks, add those to *refs*, and return the message's data."""
-    parts = [_HEAD.pack(_WITH_BUFFERS, len(buffers))]
-    for buffer in buffers:
-        raw = buffer.raw()
-        block = _Block(raw.nbytes)
-        _fill(block, raw)
-        parts.append(_ENTRY.pack(*block.handle(), _READ_ONLY if raw.readonly else 0, raw.nbytes))
-        refs.append(block)
-    parts.append(data)
-    return b"".join(parts)
+def _loads_beside(pickle: memoryview, buffers: list[memoryview]) -> Any:
+    return _pickle.loads(pickle, buffers=buffers)
 
 
-def _unpack_slowly(data: Any) -> Any:
-    if data[0] != _WITH_BUFFERS:
-        return _loads(data)
-    count = _HEAD.unpack_from(data)[1]
-    position = _HEAD.size
-    buffers = []
-    for _ in range(count):
-        arena, offset, generation, kind, flags, _size = _ENTRY.unpack_from(data, position)
-        position += _ENTRY.size
-        view = memoryview(_open_handle((arena, offset, generation, kind)))
-        buffers.append(view.toreadonly() if flags & _READ_ONLY else view)
-    return _loads(memoryview(data)[position:], buffers=buffers)
-
-
-_core.pack_bind(_pack_slowly, _unpack_slowly, _pickle.loads, _put_aside, scope_stack, runtime)
+_core.pack_bind(_pack_slowly, _pickle.loads, _loads_beside, scope_stack, runtime)
 default_reducer.watchers.append(_core.pack_stale)
 reset_after_fork(_core.pack_forked)
 pack = _core.pack

@@ -33,6 +33,6 @@ def pack(obj: object) -> Message:
     return Message(data, transfer.refs)
 
 
-def unpack(data: Any, refs: Sequence[Any] | None = None) -> Any:
+def unpack(data: Any, refs: Sequence[Any] | None = None, views: bool = False) -> Any:
     """Return the object of a message. Never blocks. Raises what unpickling raises."""
     return default_reducer.loads(data)

@@ -1,0 +1,94 @@
+/* fill.c: see fill.h. */
+#define _GNU_SOURCE
+#include "fill.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#define SLOW_NS 500000ull                           /* a megabyte: what new pages of the arena cost */
+#define PASS 32
+#define WRITE_STEP ((uint64_t)64 << 10)             /* what was read for one step is still in the cache when it is written */
+
+/* Past `ulimit -f` a write is a SIGXFSZ, also inside a file that others have made longer. */
+static bool may_write(struct arena *a)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY && arena_fd_is_ours(a);
+}
+
+void fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh)
+{
+    uint64_t done = 0;
+    if (fresh && size >= FILL_WRITE_FROM && may_write(a)) {
+        while (done < size) {
+            uint64_t step = size - done < WRITE_STEP ? size - done : WRITE_STEP;
+            ssize_t n = pwrite(a->fd, (const char *)data + done, step, (off_t)(payload + done));
+            if (n <= 0) break;
+            done += (uint64_t)n;
+        }
+        uintptr_t first = (uintptr_t)p & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)p + done + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+        /* Before Linux 5.14 the pages are mapped one by one, when they are used. */
+        if (done) madvise((void *)first, end - first, MADV_POPULATE_READ);
+    }
+    if (done < size) memcpy((char *)p + done, (const char *)data + done, size - done);
+}
+
+bool fill_scarce(struct arena *a, uint64_t size, uint64_t in_place)
+{
+    uint64_t left = SH_GET(&a->h->dirty_free_bytes);
+    if (size < FILL_LARGE || left >= size + FILL_PLENTY) return false;
+    return left < size || (in_place && in_place + size > FILL_IN_PLACE);
+}
+
+/* Starts at a huge page, and ends at one where that wastes little. */
+static void *private_new(uint64_t size, uint64_t *mapped)
+{
+    uint64_t whole = (size + FILL_LARGE - 1) & ~(FILL_LARGE - 1);
+    if (whole - size > size / 8) whole = (size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+    char *p = mmap(NULL, whole + FILL_LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    uint64_t before = (FILL_LARGE - (uintptr_t)p % FILL_LARGE) % FILL_LARGE;
+    if (before) munmap(p, before);
+    if (before < FILL_LARGE) munmap(p + before + whole, FILL_LARGE - before);
+    madvise(p + before, whole, MADV_HUGEPAGE);
+    *mapped = whole;
+    return p + before;
+}
+
+static uint64_t thread_ns(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec : 0;
+}
+
+void *fill_private_copy(const void *from, uint64_t size, uint64_t *mapped)
+{
+    static uint32_t pass;                           /* so many are not tried */
+    uint32_t left = __atomic_load_n(&pass, __ATOMIC_RELAXED);
+    if (left) {
+        __atomic_store_n(&pass, left - 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    char *p = private_new(size, mapped);
+    if (p == NULL) return NULL;
+    uint64_t done = 0, begun = thread_ns();
+    while (done < size) {
+        uint64_t step = size - done < FILL_LARGE ? size - done : FILL_LARGE;
+        memcpy(p + done, (const char *)from + done, step);
+        done += step;
+        if (done < size && thread_ns() - begun > (done >> 20) * SLOW_NS) {
+            munmap(p, *mapped);
+            __atomic_store_n(&pass, PASS, __ATOMIC_RELAXED);
+            return NULL;
+        }
+    }
+    return p;
+}
+
+void fill_private_free(void *p, uint64_t mapped) { munmap(p, mapped); }

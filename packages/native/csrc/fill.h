@@ -1,0 +1,34 @@
+/* fill.h: bytes into a new block, and out of a block into memory of this process.
+ *
+ * COSTS, in microseconds a megabyte, of memory files where the kernel gives them small pages only (its default):
+ *   copying into pages that are mapped                                        40 to 70
+ *   copying into pages that do not exist yet: a fault and a wiped page each   1100
+ *   pwrite() into such pages (they need no wiping), then MADV_POPULATE_READ   550 to 800
+ *   copying into fresh private memory on huge pages                           40 to 90
+ * So new pages are written, pages that exist are copied into; and who receives much while the arena has no pages left to
+ * reuse takes a private copy and frees the block for the next message: copying twice costs a tenth of new pages.
+ */
+#ifndef PROCESSION_FILL_H
+#define PROCESSION_FILL_H
+
+#include "arena.h"
+
+#define FILL_WRITE_FROM ((uint64_t)128 << 10)       /* smaller blocks are not worth the system calls */
+#define FILL_LARGE ((uint64_t)2 << 20)              /* a huge page; smaller buffers are never taken out of their blocks */
+#define FILL_IN_PLACE ((uint64_t)16 << 20)          /* so much may a process use in place while memory is scarce */
+#define FILL_PLENTY ((uint64_t)64 << 20)            /* so much memory to reuse is not scarce */
+
+/* Copies data to the start of the payload mapped at p.  fresh: its pages were never used. */
+void fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh);
+
+/* Whether a receiver that uses in_place bytes in their blocks should take another `size` bytes out of theirs.
+ * One that drops each message before it takes the next copies nothing once there is memory for two. */
+bool fill_scarce(struct arena *a, uint64_t size, uint64_t in_place);
+
+/* A copy in private memory, on huge pages where there are any; NULL: no memory, or it was given up: a virtual machine
+ * whose host takes free pages away gets them back at 2300 microseconds a megabyte.  Then the next ones are not tried.
+ * *mapped is what fill_private_free() needs. */
+void *fill_private_copy(const void *from, uint64_t size, uint64_t *mapped);
+void fill_private_free(void *p, uint64_t mapped);
+
+#endif
