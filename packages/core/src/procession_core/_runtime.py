@@ -33,7 +33,8 @@ class Runtime:
     it writes to is copied. Without it, and in a child that does not have it yet, they are what was set here.
     ``parent`` is the parent's object; ``former`` the one that was current before a fork, kept because to drop
     it would be to write to it. ``is_child``; ``start_method`` (that of this process's own start, None
-    in the main process); ``main`` (how a child finds ``__main__``, None until known); ``main_by_value`` (True
+    in the main process); ``default_method`` (that chosen for the children of this process, None while none
+    was chosen); ``main`` (how a child finds ``__main__``, None until known); ``main_by_value`` (True
     once children exist that cannot import ``__main__``); ``original_dir``.
     """
 
@@ -44,6 +45,7 @@ class Runtime:
         "_parent_name",
         "_parent_pid",
         "current",
+        "default_method",
         "former",
         "is_child",
         "main",
@@ -58,6 +60,7 @@ class Runtime:
         self._parent_name: str | None = None
         self.is_child = False
         self.start_method: str | None = None
+        self.default_method: str | None = None
         self.main: Any = None
         self.main_by_value = False
         self.current: Any = None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
+from procession_core import runtime
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from os import PathLike
-
-chosen: str | None = None
 
 
 def have_pidfd() -> bool:
@@ -51,19 +51,18 @@ def _platform_default() -> str:
 
 def default_method() -> str:
     """Return the start method that ``Process`` uses now, without fixing it."""
-    return chosen or _platform_default()
+    return runtime.default_method or _platform_default()
 
 
 def get_start_method(allow_none: bool = False) -> str | None:
     """Return the start method, fixing the platform's default unless *allow_none*; then None if none was
     chosen.
     """
-    global chosen
-    if chosen is None:
+    if runtime.default_method is None:
         if allow_none:
             return None
-        chosen = _platform_default()
-    return chosen
+        runtime.default_method = _platform_default()
+    return runtime.default_method
 
 
 def set_start_method(method: str | None, force: bool = False) -> None:
@@ -71,19 +70,19 @@ def set_start_method(method: str | None, force: bool = False) -> None:
 
     Raises RuntimeError if one was chosen before, ValueError for an unknown method.
     """
-    global chosen
-    if chosen is not None and not force:
+    if runtime.default_method is not None and not force:
         raise RuntimeError(
-            f"context has already been set; the start method is {chosen!r}, pass force=True to change it"
+            f"context has already been set; the start method is {runtime.default_method!r}, pass force=True to change "
+            "it"
         )
     if method is None and force:
-        chosen = None
+        runtime.default_method = None
         return
     if method not in get_all_start_methods():
         raise ValueError(
             f"cannot find context for {method!r}; allowed are {', '.join(get_all_start_methods())}"
         )
-    chosen = method
+    runtime.default_method = method
 
 
 # ---- the interpreter of children ---------------------------------------------------------------------------

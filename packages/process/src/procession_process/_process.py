@@ -94,7 +94,7 @@ class BaseProcess:
             _children.started = set()
         method = self._start_method
         if method is not None:
-            _methods.chosen = method  # what the child starts, starts as it did
+            runtime.default_method = method  # what the child starts, starts as it did
         return run_child(self, parent_sentinel)
 
     # ---- what the parent does ------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ def start_method_of(ctx: Any) -> str:
                 method = ask()
             if method is not None:
                 return str(method)
+    if runtime.default_method is not None:
+        return runtime.default_method
     if runtime.start_method is not None:
         return runtime.start_method
     if sys.platform in ("win32", "darwin"):
