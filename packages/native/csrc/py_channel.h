@@ -15,6 +15,7 @@ enum item_tag {
     ITEM_OPAQUE = 16 /* 16 and above: made by the caller's dumps(), given to its loads() */
 };
 #define ITEM_SMALL 4096u          /* longer bytes and strings are left to the caller */
+#define ITEM_NUMBERS 16384u       /* longer lists of numbers too: a record must fit half of the smallest ring */
 #define ITEM_MAX 0xffffffu
 
 struct buffer { char *data; size_t used, room; bool full /* dumps() said that no more should follow */; char inside[512]; };

@@ -46,7 +46,7 @@ static int add_item(struct buffer *b, uint32_t tag, const void *data, size_t siz
 static int add_numbers(struct buffer *b, PyObject *list, Py_ssize_t n)
 {
     PyTypeObject *type = Py_TYPE(PyList_GetItem(list, 0));
-    if ((type != &PyLong_Type && type != &PyFloat_Type) || (size_t)n * 8 > ITEM_MAX) return 0;
+    if ((type != &PyLong_Type && type != &PyFloat_Type) || (size_t)n * 8 > ITEM_NUMBERS) return 0;
     size_t size = (size_t)n * 8, start = b->used;
     if (b->used + size + 4 > b->room && buffer_grow(b, size + 4) < 0) return -1;
     char *to = b->data + b->used + 4;
