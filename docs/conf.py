@@ -36,6 +36,9 @@ toc_object_entries_show_parents = "hide"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+# A bare name in a signature may stand for several classes of that name.
+suppress_warnings = ["ref.python"]
+
 # The standard library's names, type variables and private names in signatures have no page here.
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!procession).*"),

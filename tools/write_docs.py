@@ -1,4 +1,4 @@
-"""Write the pages of the documentation that are made from the sources: reference, differences, figures.
+"""Write the pages of the documentation that are made from the sources: reference, figures.
 
 Usage: ``python tools/write_docs.py``; docs/conf.py does it before each build.  The pages go to docs/generated/,
 which is not in the repository.  Needs the distributions to be importable.
@@ -11,13 +11,10 @@ import inspect
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "generated"
-DIFFERENCES = ROOT / "tests" / "conformance" / "known_differences.toml"
 RESULTS = ROOT / "docs" / "performance" / "results.json"
 
 MODULES = (
@@ -38,6 +35,8 @@ MODULES = (
 
 def _directive(module: str, name: str, found: object) -> list[str]:
     options: list[str] = []
+    if getattr(found, "__module__", "") == "builtins":
+        return [f".. py:data:: {name}", "", f"   The built-in ``{name}``.", ""]
     if inspect.isclass(found):
         kind = "autoexception" if issubclass(found, BaseException) else "autoclass"
         if kind == "autoclass" and _from_core(found):
@@ -101,36 +100,6 @@ def first_sentence(found: object) -> str:
     return text.replace("``", "`").replace("|", "\\|")
 
 
-def differences_page() -> str:
-    """Return the list of tests of CPython that cannot pass, with reasons."""
-    entries = list(_entries(tomllib.loads(DIFFERENCES.read_text(encoding="utf-8")))) if DIFFERENCES.exists() else []
-    if not entries:
-        return "The list `tests/conformance/known_differences.toml` has no entry in this version.\n"
-    lines = ["| test | why |", "| --- | --- |"]
-    for name, reason in entries:
-        lines.append(f"| `{name}` | {' '.join(reason.split())} |".replace("\\|", "|"))
-    return "\n".join([*lines, ""])
-
-
-def _entries(table: Any, prefix: str = "") -> Any:
-    """Yield (test, reason), whichever way the file nests them."""
-    if isinstance(table, list):
-        for item in table:
-            yield from _entries(item, prefix)
-    elif isinstance(table, dict):
-        reason = table.get("reason")
-        if isinstance(reason, str):
-            named = table.get("tests") or table.get("test") or table.get("pattern") or table.get("name") or prefix
-            for name in named if isinstance(named, list) else [named]:
-                yield str(name), reason
-            return
-        for key, value in table.items():
-            if isinstance(value, str):
-                yield key, value
-            else:
-                yield from _entries(value, key)
-
-
 def figures_page() -> str:
     """Return the table of tools/bench for the stored results, or where figures come from if there are none."""
     if not RESULTS.exists():
@@ -154,7 +123,7 @@ def figures_page() -> str:
 
 def pages() -> dict[str, str]:
     """Return file name -> text of all generated pages."""
-    found = {"names.md": names_page(), "_differences.md": differences_page(), "_figures.md": figures_page()}
+    found = {"names.md": names_page(), "_figures.md": figures_page()}
     listed = []
     for module in MODULES:
         text = reference_page(module)

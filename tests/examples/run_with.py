@@ -1,4 +1,4 @@
-"""Run a program of docs/examples as ``__main__`` under a start method: ``run_with.py METHOD PROGRAM [argument ...]``."""
+"""Run a program of docs/examples as ``__main__``: ``run_with.py START_METHOD PROGRAM [argument ...]``."""
 
 from __future__ import annotations
 
