@@ -23,7 +23,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SHOWN = re.compile(r"^```\{literalinclude\} (\S+)$", re.MULTILINE)
 MISSPELT = re.compile(
     r"\b(recieve\w*|seperat\w*|occured|occurence\w*|wich|teh|alot|existant|neccess\w*|accross|adress\w*|begining|"
-    r"persistant|succesful\w*|refered|untill|writeing|paralel\w*|asyncron\w*|syncron\w*|enviro[mn]ment|"
+    r"persistant|succesful\w*|refered|untill|writeing|paralel\w*|asyncron\w*|syncron\w*|enviroment|"
     r"(\w+) \2)\b",
     re.IGNORECASE,
 )
@@ -43,7 +43,7 @@ def anchors(page):
 
 
 def prose(text):
-    return re.sub(r"`[^`]*`", "(code)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return re.sub(r"`[^`]*`", "(code)", re.sub(r"```.*?```|^    .*?$", "", text, flags=re.DOTALL | re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -7,7 +7,7 @@ from itertools import count
 
 from procession_core import AuthenticationString, ProcessStateError, check_timeout, runtime
 
-from . import _children, _hooks, _methods
+from . import _children, _hooks
 from ._bootstrap import run_child
 from ._launch import launch
 from ._methods import default_method
