@@ -196,3 +196,33 @@ def test_interrupt_is_the_child_s_alone(start_method, tmp_path):
     output, error = parent.communicate("\n", timeout=60)
     assert output == "exit code 1\n", error
     assert error.count("Traceback") <= 1  # that of the child; the parent, of the same group, got no signal
+
+
+THREADED = """
+    import sys, threading, warnings
+    import procession_process as pp
+    def nothing(): pass
+    if __name__ == "__main__":
+        release = threading.Event()
+        if sys.argv[2] == "threads":
+            threading.Thread(target=release.wait).start()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            kind = {"fork": pp.ForkProcess, "spawn": pp.SpawnProcess, "forkserver": pp.ForkServerProcess}[sys.argv[1]]
+            process = kind(target=nothing)
+            process.start()
+            process.join()
+        release.set()
+        print(process.exitcode, [w.category.__name__ for w in caught if "multi-threaded" in str(w.message)])
+"""
+
+
+@pytest.mark.parametrize("threads", ["threads", "none"])
+def test_fork_beside_threads_warns_as_the_interpreter_does(start_method, threads, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(THREADED))
+    run = subprocess.run(
+        [sys.executable, str(program), start_method, threads], capture_output=True, text=True, timeout=60
+    )
+    warns = start_method == "fork" and threads == "threads" and sys.version_info >= (3, 12)
+    assert run.stdout.strip() == f"0 {['DeprecationWarning'] if warns else []}", run.stderr
