@@ -130,7 +130,7 @@ class BaseManager:
     def serve_forever(self) -> None:
         """Serve in this process until a client asks for the shutdown, or until KeyboardInterrupt. Blocks.
 
-        Raises as ``get_server()``.
+        Raises SystemExit with the status 0 at the end, as CPython's servers do, and else as ``get_server()``.
         """
         self.get_server().serve_forever()
 
@@ -155,7 +155,8 @@ class BaseManager:
         import socket  # noqa: F401
 
         prepare_lanes()
-        reader, writer = Pipe(duplex=False)
+        # Ours brings the address, and later tells the server to end: no client has to log in for that.
+        control, theirs = Pipe()
         make = Process if self._ctx is None else self._ctx.Process
         self._process = make(
             target=type(self)._run_server,
@@ -164,7 +165,7 @@ class BaseManager:
                 address,
                 bytes(self._authkey),
                 self._serializer,
-                writer,
+                theirs,
                 initializer,
                 initargs,
                 (self._ssl, self._unpickler, self._limits),
@@ -174,11 +175,12 @@ class BaseManager:
         self._process.name = f"{type(self).__name__}-{ident}"
         try:
             self._process.start()
-            writer.close()
-            self._address = reader.recv()
-        finally:
-            writer.close()
-            reader.close()
+            theirs.close()
+            self._address = control.recv()
+        except BaseException:
+            theirs.close()
+            control.close()
+            raise
         self._state.value = State.STARTED
         # An instance attribute: only a manager that was started here can be shut down.
         self.shutdown = Finalize(
@@ -186,8 +188,7 @@ class BaseManager:
             type(self)._finalize_manager,
             args=(
                 self._process,
-                self._address,
-                self._authkey,
+                control,
                 self._state,
                 self._link_to(self._address),
                 self._shutdown_timeout,
@@ -202,7 +203,7 @@ class BaseManager:
         address: Any,
         authkey: bytes,
         serializer: str,
-        writer: Any,
+        control: Any,
         initializer: Callable[..., object] | None = None,
         initargs: Sequence[Any] = (),
         extras: tuple[Any, Any, dict[str, Any]] | None = None,
@@ -222,23 +223,22 @@ class BaseManager:
         server = cls._Server(
             registry, address, AuthenticationString(authkey), serializer, options=options, **limits
         )
-        writer.send(server.address)
-        writer.close()
+        control.send(server.address)
         info("manager serving at %r", server.address)
         parent = parent_process()
         if parent is not None:
-            server.watch_parent(parent.sentinel)
+            server.watch_parent(parent.sentinel, control)
         server.serve_forever()
 
     @staticmethod
     def _finalize_manager(
-        process: Any, address: Any, authkey: bytes, state: State, link: Link, shutdown_timeout: float
+        process: Any, control: Any, state: State, link: Link, shutdown_timeout: float
     ) -> None:
         if process.is_alive():
             info("sending shutdown message to manager")
             try:
-                link.request("shutdown")
-            except Exception as error:
+                control.send_bytes(b"shutdown")
+            except OSError as error:
                 debug("manager cannot be asked to shut down: %r", error)
             process.join(timeout=shutdown_timeout)
             if process.is_alive():
@@ -250,6 +250,7 @@ class BaseManager:
                     process.kill()
                     process.join()
         state.value = State.SHUTDOWN
+        control.close()
         unlink(link)
 
     def join(self, timeout: float | None = None) -> None:

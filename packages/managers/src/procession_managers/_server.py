@@ -91,8 +91,9 @@ class Server(Calls, Functions):
         self._numbers = count()
         self._ready: list[Peer] = []
         self._loop_thread = 0
-        self._wake_read = self._wake_write = -1
+        self._wake_read = self._wake_write = self._knock = -1
         self._parent = -1
+        self._control: Any = None
         unpickler = self.options.get("unpickler")
         self._codecs = (
             PickleCodec(wire_reducer.dumps, unpickler or wire_reducer.loads),
@@ -103,7 +104,11 @@ class Server(Calls, Functions):
     # ---- the loop --------------------------------------------------------------------------------------------
 
     def serve_forever(self) -> None:
-        """Serve until a client asks for the shutdown, or until KeyboardInterrupt. Blocks."""
+        """Serve until a client asks for the shutdown, or until KeyboardInterrupt. Blocks.
+
+        Raises SystemExit with the status 0 at the end, as CPython's servers do: a script ends there, a thread
+        does so silently.
+        """
         runtime.current._manager_server = self
         try:
             self._serve()
@@ -111,13 +116,15 @@ class Server(Calls, Functions):
             pass
         finally:
             self._end()
+        raise SystemExit(0)
 
     serveForever = serve_forever
     """The older documentation's spelling."""
 
-    def watch_parent(self, sentinel: int) -> None:
-        """End when *sentinel*, that of the process that started this one, is ready."""
+    def watch_parent(self, sentinel: int, control: Any) -> None:
+        """End when the process that started this one does (*sentinel*) or says so (*control*, a connection)."""
         self._parent = sentinel
+        self._control = control
 
     def _enter(self) -> None:
         serving.server = self
@@ -132,8 +139,11 @@ class Server(Calls, Functions):
         self._poller.register(self._wake_read, poller.IN)
         if self._parent >= 0:
             self._poller.register(self._parent, poller.IN)
+        if self._control is not None:
+            self._poller.register(self._control.fileno(), poller.IN)
+        self._knock = self.listener.fileno()
+        self._poller.register(self._knock, poller.IN)
         _servers.add(self)
-        Thread(target=self._accept, name="procession-manager-accept", daemon=True).start()
         poll = self._poller.poll
         peers = self.peers
         gate = self.gate
@@ -156,6 +166,13 @@ class Server(Calls, Functions):
                 pass
             with self.gate:
                 self.local_link.sweep()
+        elif fd == self._knock:
+            # The first client: a thread for accepting, which a manager that nobody uses does without.
+            self._poller.unregister(fd)
+            self._knock = -1
+            Thread(target=self._accept, name="procession-manager-accept", daemon=True).start()
+        elif self._control is not None and fd == self._control.fileno():
+            self.stopping = True
         elif fd == self._parent:
             info("manager server ends because its parent has ended")
             self.stopping = True
