@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +124,27 @@ assert pickle.loads(pickle.dumps(context)) is context
 
 def test_context_passes_for_one_of_the_standard_library() -> None:
     subprocess.run([sys.executable, "-c", REAL], check=True, timeout=60)
+
+
+CHOSEN = """
+import procession
+
+def work(queue, lock):
+    with lock:
+        queue.put(1)
+
+if __name__ == "__main__":
+    procession.set_start_method("spawn")
+    queue, lock = procession.Queue(), procession.Lock()
+    process = procession.Process(target=work, args=(queue, lock))
+    process.start()
+    assert queue.get(timeout=30) == 1
+    process.join()
+"""
+
+
+def test_objects_serve_the_chosen_start_method(tmp_path: Path) -> None:
+    (tmp_path / "chosen.py").write_text(CHOSEN)
+    for native in ("0", ""):
+        environment = {**os.environ, "PROCESSION_NATIVE": native}
+        subprocess.run([sys.executable, str(tmp_path / "chosen.py")], check=True, timeout=60, env=environment)
