@@ -35,7 +35,6 @@ def serve(listener, folder):
 
 
 def main(port, folder):
-    mp.allow_connection_pickling()  # lets sockets be arguments of spawned children
     listener = socket.create_server(("127.0.0.1", port))
     # Those that lose the race for a client must not block in accept().
     listener.setblocking(False)

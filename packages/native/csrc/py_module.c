@@ -39,7 +39,7 @@ PyObject *core_raise(int status, const char *what)
     switch (status) {
     case AR_NOMEM:
         PyErr_Format(PyExc_MemoryError, "%s: no shared memory is left within the limits of this process tree "
-                     "(see memory() and set_limit())", what);
+                     "(see procession.memory() and set_memory_limit())", what);
         break;
     case AR_INTR: PyErr_SetString(PyExc_InterruptedError, what); break;
     case AR_OWNER_DIED: PyErr_Format(core_exception(CORE_OWNER_DIED), "%s: its owner died", what); break;

@@ -5,7 +5,7 @@
 
 PyObject *sync_no_memory(void)
 {
-    PyErr_SetString(PyExc_MemoryError, "the arena has no room for another object (set_limit() raises its limit)");
+    PyErr_SetString(PyExc_MemoryError, "the arena has no room for another object (procession.set_memory_limit() raises its limit)");
     return NULL;
 }
 

@@ -82,6 +82,14 @@ def _dup(fd: int) -> int:
         os.close(copy)
 
 
+def _reduce_socket(sock: Any) -> Any:
+    return __import__("procession_process._sockets", fromlist=("reduce_socket",)).reduce_socket(sock)
+
+
+# Also where nothing has loaded the connections yet, which register the same.
+default_reducer.register_lazily("socket", "socket", _reduce_socket)
+
+
 def own_pidfd() -> int:
     """Return a new descriptor that becomes readable at the end of this process."""
     fd = os.pidfd_open(os.getpid())
