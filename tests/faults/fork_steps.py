@@ -68,7 +68,10 @@ def steps(told: bool) -> int:
             require(block.references() == 1, f"k={killed + 1}: the dead child's references are still counted")
             require(not starting(), f"k={killed + 1}: {starting()}")
         else:
-            until(lambda: swept(block), f"k={killed + 1}: a slot that nobody can claim is kept: {core.processes()}")
+            until(
+                lambda: swept(block),
+                f"k={killed + 1}: a slot that nobody can claim is kept: {core.processes()}",
+            )
         require(core.check() is None, "the heap is damaged")
         if os.WIFEXITED(status):
             return killed

@@ -301,7 +301,9 @@ def execs(rng: random.Random, size: int) -> None:
         block = core.Block(1 << 16)
         pid = fork(lambda: child(block))
         require(queue.get(True, PATIENCE) == pid, "the child did not come")
-        require(not take(lock), "the lock of a process that called exec was given up by nobody, and yet is free")
+        require(
+            not take(lock), "the lock of a process that called exec was given up by nobody, and yet is free"
+        )
         for _ in range(2):
             require(tracked.acquire(True, PATIENCE), "the permit of a process that called exec is lost")
         tracked.release()
@@ -494,7 +496,9 @@ def signal_storm(rng: random.Random, size: int) -> None:
             for _ in range(5 * size):
                 require(pool.apply_async(slow, (0.02,)).get(PATIENCE) == "done", "get() in the storm")
                 require(pool.map(square, range(50)) == [x * x for x in range(50)], "map() in the storm")
-                require(list(pool.imap(square, range(50))) == [x * x for x in range(50)], "imap() in the storm")
+                require(
+                    list(pool.imap(square, range(50))) == [x * x for x in range(50)], "imap() in the storm"
+                )
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         require(ticks >= 5, f"pool: {ticks} handler calls")
@@ -601,14 +605,33 @@ def forged_handles(rng: random.Random, size: int) -> None:
     """Handles with bits changed, of every kind, whole and half right: an exception or an object, never a crash."""
     queue: Any = procession_queues.Queue()
     made = [
-        sync.Lock(), sync.RLock(), sync.Semaphore(2), sync.BoundedSemaphore(2, track_holders=True), sync.Event(),
-        sync.Condition(), sync.Barrier(2), queue, core.Block(100), core.Block(1 << 20), core.Block(40 << 20),
+        sync.Lock(),
+        sync.RLock(),
+        sync.Semaphore(2),
+        sync.BoundedSemaphore(2, track_holders=True),
+        sync.Event(),
+        sync.Condition(),
+        sync.Barrier(2),
+        queue,
+        core.Block(100),
+        core.Block(1 << 20),
+        core.Block(40 << 20),
     ]
     queue.put(made[0])
     queue.put(b"x" * 100_000)
     real = []
-    for item in [core.Block(64), core.Block(1 << 20), core.Block(40 << 20), core.Queue(0, 0), core.Lock(), core.RLock(),
-                 core.Event(), core.Semaphore(1), core.Barrier(2), core.hold_refs([core.Lock()])]:
+    for item in [
+        core.Block(64),
+        core.Block(1 << 20),
+        core.Block(40 << 20),
+        core.Queue(0, 0),
+        core.Lock(),
+        core.RLock(),
+        core.Event(),
+        core.Semaphore(1),
+        core.Barrier(2),
+        core.hold_refs([core.Lock()]),
+    ]:
         made.append(item)
         real.append(item.handle())
     kinds = range(-2, 40)
@@ -637,7 +660,16 @@ def forged_handles(rng: random.Random, size: int) -> None:
             opened += 1
         except (RuntimeError, ValueError, OverflowError, TypeError, MemoryError):
             pass
-    for wrong in (None, (), (1, 2), (1, 2, 3, "x"), ("a", 2, 3, 4), (None,) * 4, (1.5, 2, 3, 4), [1, 2, 3, 4]):
+    for wrong in (
+        None,
+        (),
+        (1, 2),
+        (1, 2, 3, "x"),
+        ("a", 2, 3, 4),
+        (None,) * 4,
+        (1.5, 2, 3, 4),
+        [1, 2, 3, 4],
+    ):
         try:
             core.open_handle(wrong)
             raise AssertionError(f"{wrong!r} is no handle")
@@ -645,7 +677,10 @@ def forged_handles(rng: random.Random, size: int) -> None:
             pass
     gc.collect()
     require(core.check() is None, "the heap is damaged")
-    require(queue.get(True, PATIENCE) is not None and len(queue.get(True, PATIENCE)) == 100_000, "the queue is damaged")
+    require(
+        queue.get(True, PATIENCE) is not None and len(queue.get(True, PATIENCE)) == 100_000,
+        "the queue is damaged",
+    )
     print(f"{opened} opened")
 
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "arena.h"
 #include "heap.h"
+#include "lockorder.h"
 #include "refs.h"
 #include "registry.h"
 #include "word.h"
@@ -299,6 +300,7 @@ void arena_begin(struct arena *a)
     /* TSan and helgrind see the private mutex; between processes it is the word that counts. */
     for (;;) {
         int r = olock_acquire(a, &a->h->lock, WAIT_FOREVER);
+        if (r == AR_OK || r == AR_OWNER_DIED) rank_enter(RANK_ARENA);
         if (r == AR_OK) return;
         if (r == AR_OWNER_DIED) {
             txn_repair(a);
@@ -312,6 +314,7 @@ void arena_end(struct arena *a)
 {
     arena_commit(a);
     ref_collect(a, 16);
+    rank_leave(RANK_ARENA);
     olock_release(a, &a->h->lock);
     pthread_mutex_unlock(&a->private_mutex);
 }

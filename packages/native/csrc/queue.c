@@ -59,10 +59,13 @@ static void recover(struct arena *a)
     arena_end(a);
 }
 
-int queue_lock_now(struct arena *a, sh32 *word)
+int queue_lock_now(struct arena *a, sh32 *word, enum lock_rank rank)
 {
     for (int i = 0; i < 48; i++) {
-        if (SH_PEEK(word) == 0 && olock_fast(a, word)) return AR_OK;
+        if (SH_PEEK(word) == 0 && olock_fast(a, word)) {
+            rank_enter(rank);
+            return AR_OK;
+        }
 #if defined(__x86_64__) || defined(__i386__)
         __builtin_ia32_pause();
 #endif
@@ -70,9 +73,10 @@ int queue_lock_now(struct arena *a, sh32 *word)
     return AR_BUSY;
 }
 
-int queue_lock(struct arena *a, sh32 *word, uint64_t deadline)
+int queue_lock(struct arena *a, sh32 *word, enum lock_rank rank, uint64_t deadline)
 {
     int rc = olock_acquire(a, word, deadline);
+    if (rc == AR_OK || rc == AR_OWNER_DIED) rank_enter(rank);
     if (rc == AR_OWNER_DIED) {
         recover(a);
         rc = AR_OK;
@@ -87,11 +91,11 @@ uint64_t lock_deadline(uint64_t deadline)
     return deadline > patience ? deadline : patience;
 }
 
-static int lock_briefly(struct arena *a, sh32 *word)
+static int lock_briefly(struct arena *a, sh32 *word, enum lock_rank rank)
 {
     int rc;
     uint64_t until = lock_deadline(0);
-    do rc = queue_lock(a, word, until); while (rc == AR_INTR);
+    do rc = queue_lock(a, word, rank, until); while (rc == AR_INTR);
     return rc;
 }
 
@@ -140,12 +144,12 @@ void queue_totals(struct arena *a, struct queue *q, struct queue_stat *s)
 
 int queue_stat(struct arena *a, struct queue *q, struct queue_stat *s)
 {
-    if (queue_lock_now(a, &q->get_lock) != AR_OK) {
-        int rc = lock_briefly(a, &q->get_lock);
+    if (queue_lock_now(a, &q->get_lock, RANK_GET) != AR_OK) {
+        int rc = lock_briefly(a, &q->get_lock, RANK_GET);
         if (rc != AR_OK) return rc;
     }
     queue_totals(a, q, s);
-    olock_release(a, &q->get_lock);
+    queue_unlock(a, &q->get_lock, RANK_GET);
     return AR_OK;
 }
 
@@ -161,21 +165,21 @@ static void tell_joiners(struct queue *q)
 
 int queue_task_done(struct arena *a, struct queue *q)
 {
-    int rc = queue_lock_now(a, &q->get_lock);
-    if (rc != AR_OK && (rc = lock_briefly(a, &q->get_lock)) != AR_OK) return rc;
+    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
+    if (rc != AR_OK && (rc = lock_briefly(a, &q->get_lock, RANK_GET)) != AR_OK) return rc;
     uint64_t done = SH_PEEK(&q->done) + 1;
     bool last = false;
     if (done >= SH_PEEK(&q->taken)) {            /* else surely neither too many nor the last */
         struct queue_stat s;
         queue_totals(a, q, &s);
         if (done > s.put) {
-            olock_release(a, &q->get_lock);
+            queue_unlock(a, &q->get_lock, RANK_GET);
             return AR_OVERFLOW;
         }
         last = done == s.put;
     }
     SH_SET(&q->done, done);
-    olock_release(a, &q->get_lock);
+    queue_unlock(a, &q->get_lock, RANK_GET);
     if (last) {
         FENCE_AFTER_UNLOCK();
         tell_joiners(q);
@@ -261,19 +265,19 @@ static void discard_all(struct arena *a, struct queue *q)
 
 int queue_shutdown(struct arena *a, struct queue *q, bool immediate)
 {
-    int rc = lock_briefly(a, &q->put_lock);      /* after this no put is under way */
+    int rc = lock_briefly(a, &q->put_lock, RANK_PUT);      /* after this no put is under way */
     if (rc != AR_OK) return rc;
     SH_SET(&q->flags, SH_PEEK(&q->flags) | QUEUE_SHUTDOWN);
     if (immediate) {
-        rc = lock_briefly(a, &q->get_lock);
+        rc = lock_briefly(a, &q->get_lock, RANK_GET);
         if (rc == AR_OK) {
             discard_all(a, q);
             struct queue_stat s;
             queue_totals(a, q, &s);
-            olock_release(a, &q->get_lock);
+            queue_unlock(a, &q->get_lock, RANK_GET);
         }
     }
-    olock_release(a, &q->put_lock);
+    queue_unlock(a, &q->put_lock, RANK_PUT);
     SH_FENCE();
     SH_SET(&q->not_empty, 2);
     SH_SET(&q->not_full, 2);

@@ -52,6 +52,7 @@
 #ifndef PROCESSION_QUEUE_H
 #define PROCESSION_QUEUE_H
 
+#include "lockorder.h"
 #include "refs.h"
 #include "word.h"
 
@@ -138,8 +139,13 @@ void queue_register(void);                                               /* tell
 /* ---- shared by queue*.c ---- */
 #define LOCK_PATIENCE_NS 2000000000ull       /* how long a call that must not wait tolerates a stopped lock owner */
 
-int queue_lock(struct arena *a, sh32 *word, uint64_t deadline);          /* AR_OK, AR_TIMEOUT, AR_INTR */
-int queue_lock_now(struct arena *a, sh32 *word);                         /* AR_OK, AR_BUSY */
+int queue_lock(struct arena *a, sh32 *word, enum lock_rank rank, uint64_t deadline);   /* AR_OK, AR_TIMEOUT, AR_INTR */
+int queue_lock_now(struct arena *a, sh32 *word, enum lock_rank rank);    /* AR_OK, AR_BUSY */
+static inline void queue_unlock(struct arena *a, sh32 *word, enum lock_rank rank)
+{
+    rank_leave(rank);
+    olock_release(a, word);
+}
 uint64_t lock_deadline(uint64_t deadline);
 void queue_totals(struct arena *a, struct queue *q, struct queue_stat *s); /* under the get lock */
 int queue_advance(struct arena *a, struct queue *q, struct chunk *c, aoff next); /* under the get lock: free the head */

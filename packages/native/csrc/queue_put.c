@@ -65,17 +65,17 @@ static bool fits(const struct limits *l, uint64_t total, uint64_t weight, uint64
 static int room(struct arena *a, struct queue *q, const struct limits *l, uint64_t total, uint64_t weight, uint64_t more)
 {
     if (fits(l, total, weight, SH_GET(&q->taken), SH_GET(&q->taken_bytes), more)) return AR_OK;
-    int rc = queue_lock_now(a, &q->get_lock);
+    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
     if (rc != AR_OK) {
         if (!l->may_sleep) return AR_BUSY;
         uint64_t until = lock_deadline(0);
-        do rc = queue_lock(a, &q->get_lock, until); while (rc == AR_INTR);
+        do rc = queue_lock(a, &q->get_lock, RANK_GET, until); while (rc == AR_INTR);
         if (rc != AR_OK) return AR_FULL;
     }
     struct queue_stat s;
     queue_totals(a, q, &s);
     bool good = fits(l, total, weight, s.taken, SH_PEEK(&q->taken_bytes), more);
-    olock_release(a, &q->get_lock);
+    queue_unlock(a, &q->get_lock, RANK_GET);
     return good ? AR_OK : AR_FULL;
 }
 
@@ -131,10 +131,10 @@ static void tell_consumers(struct arena *a, struct queue *q)
 int queue_try_put(struct arena *a, struct queue *q, const struct message *m, uint32_t n, uint32_t *done)
 {
     *done = 0;
-    int rc = queue_lock_now(a, &q->put_lock);
+    int rc = queue_lock_now(a, &q->put_lock, RANK_PUT);
     if (rc != AR_OK) return rc;
     rc = put_locked(a, q, m, n, done, false);
-    olock_release(a, &q->put_lock);
+    queue_unlock(a, &q->put_lock, RANK_PUT);
     if (*done) {
         FENCE_AFTER_UNLOCK();
         tell_consumers(a, q);
@@ -149,10 +149,10 @@ int queue_put(struct arena *a, struct queue *q, const struct message *m, uint32_
     *done = 0;
     for (;;) {
         uint32_t now_done = 0;
-        int rc = queue_lock(a, &q->put_lock, lock_deadline(deadline));
+        int rc = queue_lock(a, &q->put_lock, RANK_PUT, lock_deadline(deadline));
         if (rc != AR_OK) return rc;
         rc = put_locked(a, q, m + *done, n - *done, &now_done, true);
-        olock_release(a, &q->put_lock);
+        queue_unlock(a, &q->put_lock, RANK_PUT);
         if (now_done) {
             FENCE_AFTER_UNLOCK();
             tell_consumers(a, q);

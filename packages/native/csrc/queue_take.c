@@ -143,10 +143,10 @@ static void tell_producers(struct arena *a, struct queue *q)
 
 int queue_try_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max)
 {
-    int rc = queue_lock_now(a, &q->get_lock);
+    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
     if (rc != AR_OK) return rc;
     rc = take_locked(a, q, out, max);
-    olock_release(a, &q->get_lock);
+    queue_unlock(a, &q->get_lock, RANK_GET);
     if (rc == AR_OK) {
         FENCE_AFTER_UNLOCK();
         tell_producers(a, q);
@@ -178,7 +178,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
     uint64_t slice = 0;
     bool flagged = false, woken = false, spun = false;
     for (;;) {
-        int rc = queue_lock(a, &q->get_lock, lock_deadline(deadline));
+        int rc = queue_lock(a, &q->get_lock, RANK_GET, lock_deadline(deadline));
         if (rc != AR_OK) return rc;
         rc = take_locked(a, q, out, max);
         bool more = woken && more_left(a, q);
@@ -186,7 +186,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
         sh32 *count = (sh32 *)&tail->committed;  /* its low half counts messages */
         uint32_t seen = SH_PEEK(count);
         bool unread = rc == AR_EMPTY && seen != queue_count(SH_PEEK(&tail->consumed));
-        olock_release(a, &q->get_lock);
+        queue_unlock(a, &q->get_lock, RANK_GET);
         if (rc == AR_OK) {
             FENCE_AFTER_UNLOCK();
             tell_producers(a, q);
@@ -202,10 +202,10 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
         if (off && alone(a, off)) {
             if (flagged) queue_one_less(&q->not_empty_sleepers);
             /* What the last of them put before it went is still delivered. */
-            rc = queue_lock(a, &q->get_lock, lock_deadline(deadline));
+            rc = queue_lock(a, &q->get_lock, RANK_GET, lock_deadline(deadline));
             if (rc != AR_OK) return rc;
             rc = take_locked(a, q, out, max);
-            olock_release(a, &q->get_lock);
+            queue_unlock(a, &q->get_lock, RANK_GET);
             return rc == AR_EMPTY ? AR_PEER_DIED : rc;
         }
         if (!spun) {
@@ -234,10 +234,10 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
 
 int queue_peek(struct arena *a, struct queue *q, struct taken *out)
 {
-    int rc = queue_lock_now(a, &q->get_lock);
+    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
     if (rc != AR_OK) {
         uint64_t until = lock_deadline(0);
-        do rc = queue_lock(a, &q->get_lock, until); while (rc == AR_INTR);
+        do rc = queue_lock(a, &q->get_lock, RANK_GET, until); while (rc == AR_INTR);
         if (rc != AR_OK) return rc;
     }
     uint64_t consumed, committed;
@@ -256,7 +256,7 @@ int queue_peek(struct arena *a, struct queue *q, struct taken *out)
             rc = AR_NOMEM;
         }
     }
-    olock_release(a, &q->get_lock);
+    queue_unlock(a, &q->get_lock, RANK_GET);
     if (rc == AR_EMPTY && (SH_GET(&q->flags) & QUEUE_SHUTDOWN)) return AR_SHUTDOWN;
     return rc;
 }

@@ -1,6 +1,7 @@
 /* registry.c: slots, liveness, forks.  Format and rules: registry.h. */
 #define _GNU_SOURCE
 #include "registry.h"
+#include "lockorder.h"
 #include "refs.h"
 #include "word.h"
 
@@ -455,6 +456,7 @@ static void before_fork(void)
     copied = ready && ref_copy_ledger(a, slot) == AR_OK;
     /* The arena lock goes, the private mutex stays until the fork is over: see arena.h. */
     arena_commit(a);
+    rank_leave(RANK_ARENA);
     olock_release(a, &a->h->lock);
     pthread_mutex_lock(&a->map_mutex);
     forking.slot = slot;

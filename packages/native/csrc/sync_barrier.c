@@ -1,6 +1,7 @@
 /* sync_barrier.c: barriers that know who has arrived.  Format and rules: sync.h. */
 #define _GNU_SOURCE
 #include "sync.h"
+#include "lockorder.h"
 
 #include <limits.h>
 
@@ -20,10 +21,15 @@ static void guard(struct arena *a, struct sync_barrier *b)
     int r;
     do r = olock_acquire(a, &b->lock, WAIT_FOREVER);
     while (r == AR_INTR);
+    rank_enter(RANK_GUARD);
     if (r == AR_OWNER_DIED) FAULT_BRANCH("sync barrier: its lock was held by a dead process");
 }
 
-static void unguard(struct arena *a, struct sync_barrier *b) { olock_release(a, &b->lock); }
+static void unguard(struct arena *a, struct sync_barrier *b)
+{
+    rank_leave(RANK_GUARD);
+    olock_release(a, &b->lock);
+}
 
 static inline uint32_t arrival_owner(uint64_t word) { return (uint32_t)(word >> 32); }
 static inline bool counts(uint64_t word, uint32_t round) { return arrival_owner(word) != 0 && (uint32_t)word == round; }
