@@ -148,3 +148,63 @@ def look(values):
 
 def test_temporary_arguments_live_for_the_child(process):
     process(look, [RawValue("i", number) for number in range(50)])
+
+
+# ---- as start arguments of pools, and where they may not travel ------------------------------------------------------
+
+
+def use_in_worker(value, array):
+    global shared_value, shared_array
+    shared_value, shared_array = value, array
+
+
+def add_in_worker(step):
+    with shared_value.get_lock():
+        shared_value.value += step
+    with shared_array.get_lock():
+        shared_array[step % len(shared_array)] += 1
+    return step
+
+
+def test_as_initargs_of_a_pool(mp_context):
+    value, array = mp_context.Value("q", 0), mp_context.Array("i", 7)
+    with mp_context.Pool(2, use_in_worker, (value, array)) as pool:
+        assert sum(pool.map(add_in_worker, range(200), 5)) == sum(range(200))
+    assert value.value == sum(range(200))
+    assert list(array) == [len(range(at, 200, 7)) for at in range(7)]
+
+
+def take_from_queue(queue, out):
+    value, array = queue.get()
+    with value.get_lock():
+        value.value += 0.5
+    array[1] = 77
+    out.put((value.value, array[:]))
+
+
+@pytest.mark.native_only
+def test_through_a_queue(mp_context):
+    queue, out = mp_context.Queue(), mp_context.Queue()
+    value, array = mp_context.Value("d", 1.0), mp_context.Array("i", [1, 2, 3])
+    child = mp_context.Process(target=take_from_queue, args=(queue, out))
+    child.start()
+    queue.put((value, array))
+    assert out.get(timeout=20) == (1.5, [1, 77, 3])
+    child.join(20)
+    assert child.exitcode == 0
+    assert value.value == 1.5 and array[:] == [1, 77, 3]
+
+
+def add_to(pair):
+    value, step = pair
+    with value.get_lock():
+        value.value += step
+    return value.value
+
+
+@pytest.mark.native_only
+def test_as_argument_of_a_task(mp_context):
+    value = mp_context.Value("q", 0)
+    with mp_context.Pool(2) as pool:
+        pool.map(add_to, [(value, step) for step in range(50)], 1)
+    assert value.value == sum(range(50))

@@ -139,16 +139,53 @@ def test_numpy():
                 assert len(message.refs) == (array.nbytes >= 65536 and contiguous)
 
 
-def test_pandas_and_arrow():
+def test_pandas():
     pandas = pytest.importorskip("pandas")
     numpy = pytest.importorskip("numpy")
-    frame = pandas.DataFrame({"a": numpy.arange(50_000), "b": numpy.arange(50_000) / 3, "c": ["x"] * 50_000})
-    message = pack(frame)
-    pandas.testing.assert_frame_equal(unpack(message.data, message.refs), frame)
+    n = 50_000
+    frame = pandas.DataFrame(
+        {
+            "int": numpy.arange(n),
+            "float": numpy.arange(n) / 3,
+            "text": ["x", "yy"] * (n // 2),
+            "category": pandas.Categorical(["a", "b"] * (n // 2)),
+            "when": pandas.date_range("2020-01-01", periods=n, freq="min"),
+        },
+        index=pandas.RangeIndex(5, n + 5, name="row"),
+    )
+    for one in (
+        frame,
+        frame["float"],
+        frame.iloc[::2],
+        frame.set_index("when"),
+        frame[["int"]].T,
+        frame.iloc[:3],
+    ):
+        message = pack(one)
+        other = unpack(message.data, message.refs)
+        test = pandas.testing.assert_series_equal if one.ndim == 1 else pandas.testing.assert_frame_equal
+        test(other, one)
+    assert native is None or pack(frame).refs
+
+
+def test_arrow():
     pyarrow = pytest.importorskip("pyarrow")
-    table = pyarrow.table({"a": list(range(50_000))})
-    message = pack(table)
-    assert unpack(message.data, message.refs).equals(table)
+    n = 50_000
+    table = pyarrow.table(
+        {"int": list(range(n)), "text": ["ab"] * n, "nothing": [None, 1.5] * (n // 2), "list": [[1, 2]] * n}
+    )
+    for one in (
+        table,
+        table.slice(100, 2000),
+        table["int"],
+        table.to_batches()[0],
+        pyarrow.array([1, None, 3] * n),
+    ):
+        message = pack(one)
+        other = unpack(message.data, message.refs)
+        assert other.equals(one)
+        if native is not None:
+            assert bool(message.refs) or len(one) <= 2000
 
 
 def test_writing_into_what_arrived_does_not_change_the_source():

@@ -62,25 +62,32 @@ static bool walk(const char *root, const char *group, const char *max, const cha
     }
 }
 
+bool limits_room(const struct limits_files *files, uint64_t bytes, bool *limited)
+{
+    char text[2048], *rest = NULL;
+    bool room = true;
+    *limited = false;
+    if (!read_text(files->own_groups, text, sizeof text)) return true;
+    for (char *line = strtok_r(text, "\n", &rest); line && room; line = strtok_r(NULL, "\n", &rest)) {
+        char *group = strchr(line, ':') ? strchr(strchr(line, ':') + 1, ':') : NULL;
+        if (!group) continue;
+        group++;
+        if (strcmp(group, "/") == 0) group = "";
+        if (strncmp(line, "0::", 3) == 0)
+            room = walk(files->v2, group, "memory.max", "memory.current", "inactive_file ", bytes, limited);
+        else if (strstr(line, ":memory:"))
+            room = walk(files->v1, group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ", bytes, limited);
+    }
+    return room;
+}
+
 bool limits_allow(uint64_t bytes)
 {
+    static const struct limits_files files = { "/proc/self/cgroup", "/sys/fs/cgroup", "/sys/fs/cgroup/memory" };
     static uint64_t unlimited_until;                /* a racy cache is good enough */
     uint64_t now = clock_coarse_ns();
     if (now < unlimited_until) return true;
-    char text[2048], *rest = NULL;
-    bool limited = false, room = true;
-    if (read_text("/proc/self/cgroup", text, sizeof text))
-        for (char *line = strtok_r(text, "\n", &rest); line && room; line = strtok_r(NULL, "\n", &rest)) {
-            char *group = strchr(line, ':') ? strchr(strchr(line, ':') + 1, ':') : NULL;
-            if (!group) continue;
-            group++;
-            if (strncmp(line, "0::", 3) == 0)
-                room = walk("/sys/fs/cgroup", strcmp(group, "/") ? group : "", "memory.max", "memory.current", "inactive_file ", bytes,
-                            &limited);
-            else if (strstr(line, ":memory:"))
-                room = walk("/sys/fs/cgroup/memory", strcmp(group, "/") ? group : "", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                            "total_inactive_file ", bytes, &limited);
-        }
+    bool limited, room = limits_room(&files, bytes, &limited);
     if (!limited) unlimited_until = now + LOOK_AGAIN_NS;
     return room;
 }

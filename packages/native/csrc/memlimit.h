@@ -13,4 +13,10 @@
 
 bool limits_allow(uint64_t bytes);
 
+/* The files that are looked at: the groups of this process, and where the groups' folders are, of version 2 and 1. */
+struct limits_files { const char *own_groups, *v2, *v1; };
+
+/* Whether there is room for so many bytes; *limited: any of the groups has a limit. */
+bool limits_room(const struct limits_files *files, uint64_t bytes, bool *limited);
+
 #endif

@@ -1,0 +1,204 @@
+/* Contents of blocks: written into new pages, copied into used ones, taken out; and the limits that are asked before. */
+#define _GNU_SOURCE
+#include "../fill.h"
+#include "../heap.h"
+#include "../memlimit.h"
+#include "../refs.h"
+#include "../registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
+#define MB ((uint64_t)1 << 20)
+
+static struct arena *A;
+
+/* Exactly as long as it must be, so that reading or writing past the end is seen. */
+static char *pattern(uint64_t size, unsigned seed)
+{
+    char *data = malloc(size);
+    CHECK(data);
+    for (uint64_t i = 0; i < size; i++) data[i] = (char)(i * 31 + i / 4096 + seed);
+    return data;
+}
+
+static bool fill_one(uint64_t size, unsigned seed)
+{
+    char *data = pattern(size, seed);
+    bool fresh = false;
+    aoff block = ref_new_raw(A, size, KIND_BLOCK, &fresh);
+    CHECK(block);
+    char *p = block_map(A, block);
+    CHECK(p);
+    fill_payload(A, block, p, data, size, fresh);
+    CHECK(memcmp(p, data, size) == 0);
+    uint64_t mapped = 0;
+    char *copy = fill_private_copy(p, size, &mapped);
+    if (copy) {
+        CHECK(memcmp(copy, data, size) == 0 && mapped >= size);
+        memset(copy, 1, mapped);
+        fill_private_free(copy, mapped);
+        CHECK(memcmp(p, data, size) == 0);
+    }
+    block_unmap(A, block, p);
+    ref_close(A, block);
+    free(data);
+    return fresh;
+}
+
+static void test_sizes(void)
+{
+    static const uint64_t sizes[] = { FILL_WRITE_FROM - 1, FILL_WRITE_FROM, FILL_WRITE_FROM + 1, 200000, 2 * MB,
+                                      2 * MB + 1, 16 * MB + 1 };
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        heap_trim(A);
+        CHECK(fill_one(sizes[i], i));                   /* new pages */
+        CHECK(!fill_one(sizes[i], i + 100));            /* the same ones again */
+    }
+    CHECK(heap_check(A) == NULL);
+}
+
+/* What lies before and behind a block is not touched. */
+static void test_neighbours(void)
+{
+    enum { N = 5 };
+    aoff block[N];
+    char *data[N];
+    uint64_t size = FILL_WRITE_FROM + 77;
+    heap_trim(A);
+    for (unsigned i = 0; i < N; i++) {
+        bool fresh = false;
+        data[i] = pattern(size, i);
+        block[i] = ref_new_raw(A, size, KIND_BLOCK, &fresh);
+        CHECK(block[i]);
+        fill_payload(A, block[i], arena_ptr(A, block[i]), data[i], size, fresh);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        CHECK(memcmp(arena_ptr(A, block[i]), data[i], size) == 0);
+        ref_close(A, block[i]);
+        free(data[i]);
+    }
+    CHECK(heap_check(A) == NULL);
+}
+
+/* Writing past `ulimit -f` would be SIGXFSZ. */
+static void test_file_size_limit(void)
+{
+    heap_trim(A);
+    fill_one(2 * MB, 1);
+    heap_trim(A);
+    if (fork() == 0) {
+        struct rlimit limit = { 2 * MB, 2 * MB };
+        bool fresh = false;
+        char *data = pattern(MB, 3);
+        aoff block = ref_new_raw(A, MB, KIND_BLOCK, &fresh);
+        if (!block || setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(1);
+        fill_payload(A, block, arena_ptr(A, block), data, MB, fresh);
+        int wrong = memcmp(arena_ptr(A, block), data, MB) != 0;
+        free(data);
+        ref_close(A, block);
+        _exit(wrong);
+    }
+    int status;
+    wait(&status);
+    CHECK(status == 0);
+}
+
+static void test_scarce(void)
+{
+    heap_trim(A);
+    CHECK(fill_scarce(A, 4 * MB, 0));                   /* nothing is left */
+    CHECK(!fill_scarce(A, FILL_LARGE - 1, 0));          /* small ones stay */
+    fill_one(8 * MB, 1);
+    CHECK(!fill_scarce(A, 4 * MB, 0));
+    CHECK(!fill_scarce(A, 4 * MB, 8 * MB));
+    CHECK(fill_scarce(A, 4 * MB, FILL_IN_PLACE));       /* enough are in place */
+    CHECK(!fill_scarce(A, FILL_LARGE, 0));
+    fill_one(FILL_PLENTY + 8 * MB, 1);
+    CHECK(!fill_scarce(A, 4 * MB, FILL_IN_PLACE));      /* there is plenty */
+    heap_trim(A);
+}
+
+/* ---- memlimit ---------------------------------------------------------------------------------------------------- */
+
+static char root[] = "/tmp/procession-limits-XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    for (char *slash = strchr(path + sizeof root, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    FILE *f = fopen(path, "w");
+    CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+static void test_limits(void)
+{
+    CHECK(mkdtemp(root));
+    char own[256], v2[256], v1[256], command[256];
+    snprintf(own, sizeof own, "%s/own", root);
+    snprintf(v2, sizeof v2, "%s/v2", root);
+    snprintf(v1, sizeof v1, "%s/v1", root);
+    struct limits_files files = { own, v2, v1 };
+    bool limited;
+    CHECK(limits_room(&files, MB, &limited) && !limited);               /* no control groups */
+    put("own", "0::/a/b\n");
+    CHECK(limits_room(&files, MB, &limited) && !limited);               /* a group that cannot be seen */
+    put("v2/a/b/memory.max", "max\n");
+    put("v2/a/b/memory.current", "1000\n");
+    CHECK(limits_room(&files, UINT64_MAX / 4, &limited) && !limited);
+    put("v2/a/b/memory.max", "10485760\n");
+    put("v2/a/b/memory.current", "4194304\n");
+    CHECK(limits_room(&files, 6 * MB, &limited) && limited);
+    CHECK(!limits_room(&files, 6 * MB + 1, &limited) && limited);
+    put("v2/a/b/memory.stat", "anon 5\ninactive_file 2097152\nactive_file 7\n");
+    CHECK(limits_room(&files, 8 * MB, &limited));                       /* file pages are given up */
+    CHECK(!limits_room(&files, 8 * MB + 1, &limited));
+    put("v2/a/memory.max", "5242880\n");                                /* the group above is tighter */
+    put("v2/a/memory.current", "4194304\n");
+    CHECK(limits_room(&files, MB, &limited) && !limits_room(&files, MB + 1, &limited));
+    put("v2/a/memory.current", "9999999\n");                            /* over it already */
+    CHECK(!limits_room(&files, 1, &limited));
+    put("v2/a/memory.max", "max\n");
+    put("own", "0::/\n");
+    put("v2/memory.max", "3145728\n");                                  /* a container sees its group as the root */
+    put("v2/memory.current", "1048576\n");
+    CHECK(limits_room(&files, 2 * MB, &limited) && !limits_room(&files, 2 * MB + 1, &limited));
+    put("own", "7:cpu:/x\n4:memory:/x\nnonsense\n");
+    put("v1/x/memory.limit_in_bytes", "9223372036854771712\n");         /* version 1 has no word for none */
+    put("v1/x/memory.usage_in_bytes", "5\n");
+    CHECK(limits_room(&files, UINT64_MAX / 4, &limited) && !limited);
+    put("v1/x/memory.limit_in_bytes", "1048576\n");
+    put("v1/x/memory.usage_in_bytes", "524288\n");
+    put("v1/x/memory.stat", "total_inactive_file 262144\n");
+    CHECK(limits_room(&files, 3 * MB / 4, &limited) && limited && !limits_room(&files, 3 * MB / 4 + 1, &limited));
+    snprintf(command, sizeof command, "rm -rf %s", root);
+    CHECK(system(command) == 0);
+    limits_allow(MB);                                                   /* the real files, whatever they say */
+}
+
+int main(void)
+{
+    CHECK(arena_ensure() == AR_OK);
+    A = process_arena;
+    test_sizes();
+    test_neighbours();
+    test_file_size_limit();
+    test_scarce();
+    test_limits();
+    uint64_t used = SH_GET(&A->h->used_bytes);
+    fill_one(3 * MB, 9);
+    CHECK(SH_GET(&A->h->used_bytes) == used);
+    printf("ok\n");
+    return 0;
+}
