@@ -68,15 +68,26 @@ _FORK_SECONDS = 10.0
 
 
 def raise_answer(kind: str, value: Any) -> Any:
-    """Raise what the server answered instead of a value."""
+    """Raise what the server answered instead of a value.
+
+    Neither this function's frame nor its callers' may refer to the error that they raise: it refers to them
+    through its traceback, and such a cycle would keep all their variables alive until the next collection.
+    """
     if kind == ERROR:
         if isinstance(value, BaseException):
-            raise value
+            try:
+                raise value
+            finally:
+                del value
         raise RemoteError(f"the server sent {value!r} as an error\n")
     if kind == ERROR_TRACED:
         error, text = value
+        del value
         error.__cause__ = RemoteTraceback(text)
-        raise error
+        try:
+            raise error
+        finally:
+            del error
     if kind == TRACEBACK:
         raise RemoteError(value)
     if kind == UNSERIALIZABLE:

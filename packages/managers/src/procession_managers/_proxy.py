@@ -90,11 +90,17 @@ class BaseProxy:
         kind, value = channel.call(self._id, methodname, args, kwds)
         if kind == RETURN:
             return value
-        return self._other_answer(kind, value)
+        try:
+            return self._other_answer(kind, value)
+        finally:
+            del value
 
     def _other_answer(self, kind: str, value: Any) -> Any:
         if kind != PROXY:
-            return raise_answer(kind, value)
+            try:
+                return raise_answer(kind, value)
+            finally:
+                del value
         exposed, token = value
         return self._make_proxy(token, exposed)
 
