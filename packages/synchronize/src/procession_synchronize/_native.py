@@ -10,6 +10,8 @@ import time
 
 from procession_core import current_transfer, runtime
 
+from procession_synchronize._semlock_view import ViewOfSemLock
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,7 @@ class SemLock:
     """What Lock, RLock and the semaphores have in common, for ``isinstance``."""
 
     __module__ = "procession_synchronize"
+    _semlock = ViewOfSemLock()
 
 
 class Lock(core.Lock, SemLock):
