@@ -235,7 +235,12 @@ def test_a_call_that_blocks_holds_nobody_up() -> None:
 
 def test_a_server_in_this_process() -> None:
     server = MyManager(("127.0.0.1", 0), b"key").get_server()
-    thread = threading.Thread(target=server.serve_forever)
+
+    def serve() -> None:
+        with pytest.raises(SystemExit):
+            server.serve_forever()
+
+    thread = threading.Thread(target=serve)
     thread.start()
     manager = MyManager.from_address(server.address, b"key")
     items = manager.list([1])
@@ -246,6 +251,28 @@ def test_a_server_in_this_process() -> None:
     manager._link_to(server.address).request("shutdown")
     thread.join(20)
     assert not thread.is_alive()
+    until(lambda: not any(thread.name == "procession-manager-accept" for thread in threading.enumerate()))
+
+
+def test_two_managers_of_one_server() -> None:
+    with MyManager(("127.0.0.1", 0), b"key") as manager:
+        items = manager.list([0])
+        first = MyManager.from_address(manager.address, b"key")
+        theirs = first.list([1])
+        second = MyManager.from_address(manager.address, b"key")
+        others = second.list([2])
+        assert [*items, *theirs, *others] == [0, 1, 2] and manager._number_of_objects() == 3
+
+
+def test_another_server_at_the_address() -> None:
+    manager = MyManager(("127.0.0.1", 0), b"key")
+    manager.start()
+    old = manager.list([1])
+    manager.shutdown()
+    with MyManager(manager.address, b"key") as again:
+        assert MyManager.from_address(again.address, b"key").list([2])[0] == 2
+        with pytest.raises((RemoteError, procession_core.ServerDiedError)):
+            len(old)
 
 
 def test_xmlrpc() -> None:

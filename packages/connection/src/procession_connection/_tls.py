@@ -112,6 +112,16 @@ class TLSConnection(Connection):
                 else:
                     piece = piece[done:]
 
+    def _send_now(self, piece: memoryview) -> int:
+        # Bytes of *piece* that went without waiting; the next call has to begin with the rest.
+        try:
+            with self._lock:
+                return int(self._tls.send(piece))
+        except OSError as error:
+            if wanted(error) is None:
+                raise
+            return 0
+
     @staticmethod
     def _pieces(view: memoryview) -> list[memoryview]:
         start = header(len(view))

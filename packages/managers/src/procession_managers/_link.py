@@ -400,6 +400,19 @@ class Link:
                 old.close()
         return channel
 
+    def try_options(self, options: dict[str, Any]) -> None:
+        """Let new connections use *options*, if the server takes them. Raises as ``connect()`` does."""
+        before, self.options = self.options, options
+        if self.marked is None or options == before:
+            return
+        try:
+            connect(self).close()
+        except BaseException as error:
+            self.options = before
+            if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+                raise self.lost(error) from error
+            raise
+
     def forget(self, channel: Channel) -> None:
         """A channel was closed."""
         local = self.local

@@ -8,6 +8,7 @@ from procession_core import (
     Finalize,
     ProcessError,
     ProcessStateError,
+    ServerDiedError,
     debug,
     info,
     runtime,
@@ -92,6 +93,7 @@ class BaseManager:
         self._client_ssl = client_ssl
         self._unpickler = unpickler
         self._limits = {"max_clients": max_clients, "max_message": max_message}
+        self._made_options: dict[str, Any] | None = None
         self._links: dict[Any, Link] = {}
 
     # ---- servers ---------------------------------------------------------------------------------------------
@@ -262,17 +264,23 @@ class BaseManager:
 
     # ---- clients ---------------------------------------------------------------------------------------------
 
+    def _client_options(self) -> dict[str, Any]:
+        if self._made_options is None:
+            self._made_options = {}
+            if self._client_ssl is not None:
+                self._made_options["ssl"] = (
+                    self._client_ssl() if callable(self._client_ssl) else self._client_ssl
+                )
+            if self._unpickler is not None:
+                self._made_options["unpickler"] = self._unpickler
+        return self._made_options
+
     def _link_to(self, address: Any) -> Link:
         try:
             return self._links[address]
         except (KeyError, TypeError):
             pass
-        options: dict[str, Any] = {}
-        if self._client_ssl is not None:
-            options["ssl"] = self._client_ssl() if callable(self._client_ssl) else self._client_ssl
-        if self._unpickler is not None:
-            options["unpickler"] = self._unpickler
-        link = link_to(address, self._authkey, self._serializer, options)
+        link = link_to(address, self._authkey, self._serializer, self._client_options())
         link.registry = self._registry
         try:
             self._links[address] = link
@@ -286,12 +294,16 @@ class BaseManager:
         Raises OSError if nobody listens there, AuthenticationError for a wrong key.
         """
         link = self._link_to(self._address)
-        if link.marked is not None:
+        options = self._client_options() or link.options
+        try:
+            link.try_options(options)
+            link.request("dummy")
+        except ServerDiedError:
             # Another server may have taken the place of the one that was known here.
             unlink(link)
             self._links.clear()
             link = self._link_to(self._address)
-        link.request("dummy")
+            link.request("dummy")
         self._state.value = State.STARTED
 
     @classmethod

@@ -21,6 +21,8 @@ _LONG = Struct("!Q")
 DONTWAIT = 0x40 if sys.platform.startswith("linux") else 0x80
 _PIECE = 1 << 16
 _JOIN = 1 << 14
+_TLS_PIECE = 1 << 18
+_MOST_RECORDS = 32
 
 
 class TooLong(Exception):
@@ -198,8 +200,11 @@ class EncryptedPeer(Peer):
     def fill(self) -> bytes | list[bytes] | None:
         """As Peer does."""
         connection = self._connection
-        while connection._read_some() and not connection._ended:
-            pass
+        # Not all at once from who sends without end. OpenSSL takes record by record from the socket, so what is left
+        # there makes it readable again.
+        for _ in range(_MOST_RECORDS):
+            if not connection._read_some() or connection._ended:
+                break
         data = bytes(connection._buffer)
         connection._buffer.clear()
         if not data and connection._ended:
@@ -207,8 +212,20 @@ class EncryptedPeer(Peer):
         return self.split(data)
 
     def write(self, data: bytes) -> bool:
-        """As Peer does, but a client that does not read holds the server up."""
-        self._connection._send(self.fd, 1, data)
+        """As Peer does."""
+        # Everything through the outbox: OpenSSL wants a record that did not fit offered again as it was.
+        self.outbox += _header(len(data))
+        self.outbox += data
+        return self.drain()
+
+    def drain(self) -> bool:
+        """As Peer does."""
+        while self.outbox:
+            with memoryview(self.outbox) as view, view[:_TLS_PIECE] as piece:
+                done = self._connection._send_now(piece)
+            if not done:
+                return False
+            del self.outbox[:done]
         return True
 
 

@@ -448,9 +448,9 @@ class Server(Calls, Functions):
             rest = rest[:-KEY_BYTES]
         try:
             if kind == DROP:
-                self._dropped(peer, *_pickle.loads(rest))
+                self._dropped(peer, *peer.codec.loads(rest))
             elif kind == HELLO:
-                self._hello(peer, *_pickle.loads(rest))
+                self._hello(peer, *peer.codec.loads(rest))
             elif kind == REDEEM:
                 self.redeem(rest)
             elif kind == CANCEL:
