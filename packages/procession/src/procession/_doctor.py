@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 import time
@@ -151,4 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if command is None:
         print(f"procession: unknown command {given[0]!r}; there are {', '.join(commands)}", file=sys.stderr)
         raise SystemExit(2)
-    raise SystemExit(command(given[1:]))
+    try:
+        status = command(given[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 1
+    raise SystemExit(status)
