@@ -248,16 +248,16 @@ class Connection:
         if maxlength is None:
             maxlength = -1
         elif maxlength < 0:
-            raise ValueError("negative maxlength")
+            raise ValueError(f"negative maxlength: {maxlength}; give None for messages of any length")
         data = self._recv(handle, kind, maxlength)
         if data is None:
             self._spoil()
-            raise OSError("bad message length")
+            raise OSError(f"bad message length: more than the maxlength of {maxlength}; the connection is unusable now")
         if self._link == MARKED and data.startswith(MAGIC):
             data, buffers = self._rest(handle, kind, data)
             data = in_band(data, buffers or ())
             if 0 <= maxlength < len(data):
-                raise OSError("bad message length")
+                raise OSError(f"bad message length: {len(data)}, more than the maxlength of {maxlength}")
         return data
 
     def _spoil(self) -> None:
@@ -285,9 +285,9 @@ class Connection:
             if flat.readonly:
                 raise TypeError(f"a writable bytes-like object is required, not {type(buf).__name__!r}")
             if offset < 0:
-                raise ValueError("negative offset")
+                raise ValueError(f"negative offset: {offset}")
             if offset > len(flat):
-                raise ValueError("offset too large")
+                raise ValueError(f"offset too large: {offset} in a buffer of {len(flat)} bytes")
             with flat[offset:] as room:
                 if self._link != MARKED:
                     got = self._recv_into(handle, kind, room)
@@ -374,15 +374,15 @@ def _slice(buf: Any, offset: int, size: int | None) -> memoryview:
         view = view.cast("B")
     length = len(view)
     if offset < 0:
-        raise ValueError("offset is negative")
+        raise ValueError(f"offset is negative: {offset}")
     if length < offset:
-        raise ValueError("buffer length < offset")
+        raise ValueError(f"buffer length < offset: {length} < {offset}")
     if size is None:
         size = length - offset
     elif size < 0:
-        raise ValueError("size is negative")
+        raise ValueError(f"size is negative: {size}")
     elif offset + size > length:
-        raise ValueError("buffer length < offset + size")
+        raise ValueError(f"buffer length < offset + size: {length} < {offset} + {size}")
     return view[offset : offset + size]
 
 

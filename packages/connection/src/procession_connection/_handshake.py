@@ -104,9 +104,9 @@ def verify_challenge(authkey: bytes, message: bytes, response: bytes) -> None:
     """Raise AuthenticationError unless *response* answers the challenge *message*."""
     digest, code = ("md5", response) if len(response) == _LEGACY_DIGEST_BYTES else _split(response)
     if not digest:
-        raise AuthenticationError("digest received was wrong")
+        raise AuthenticationError("digest received was wrong: it names no digest that is known here")
     if not _hmac().compare_digest(code, _authentication_code(authkey, message, digest)):
-        raise AuthenticationError("digest received was wrong")
+        raise AuthenticationError("digest received was wrong: the other side has another authkey")
 
 
 def _challenge(marked: bool) -> bytes:
@@ -143,7 +143,7 @@ def _respond(authkey: bytes, message: bytes) -> bytes:
 
 def _judge(verdict: bytes) -> None:
     if verdict != WELCOME:
-        raise AuthenticationError("digest sent was rejected")
+        raise AuthenticationError("digest sent was rejected: the other side has another authkey")
 
 
 def answer(authkey: bytes) -> Handshake:

@@ -159,7 +159,7 @@ class Pool:
 
     def _check_running(self) -> None:
         if self._state != RUN:
-            raise ValueError("Pool not running")
+            raise ValueError("Pool not running: it was closed or terminated, as the end of a with block does")
         if self._engine.broken is not None:
             raise self._engine.broken_error()
 
@@ -432,7 +432,7 @@ class Pool:
     def join(self) -> None:
         """Wait until the workers have ended. Raises ValueError unless ``close()`` or ``terminate()`` came first."""
         if self._state == RUN:
-            raise ValueError("Pool is still running")
+            raise ValueError("Pool is still running: call close() or terminate() before join()")
         self._engine.crew.join(self._engine, self._thread)
 
     def __enter__(self) -> Self:
