@@ -13,7 +13,7 @@
 
 #include "arena.h"
 
-#define FILL_WRITE_FROM ((uint64_t)128 << 10)       /* smaller blocks are not worth the system calls */
+#define FILL_WRITE_FROM ((uint64_t)48 << 10)        /* smaller blocks are not worth the system calls */
 #define FILL_LARGE ((uint64_t)2 << 20)              /* a huge page; smaller buffers are never taken out of their blocks */
 #define FILL_IN_PLACE ((uint64_t)16 << 20)          /* so much may a process use in place while memory is scarce */
 #define FILL_PLENTY ((uint64_t)64 << 20)            /* so much memory to reuse is not scarce */
