@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     import argparse
 
 
+SPOKEN = 23
+
+
+def noop() -> None:
+    """What the process.* rows run: a function of the main module, as in most programs."""
+
+
+def speak() -> None:
+    """Exit with a status that only this function gives: proof that the target ran."""
+    sys.exit(SPOKEN)
+
+
 def _absent(error: AttributeError, mp: object) -> bool:
     """Whether the package itself lacks a name that the case asks for; an error inside of it is none."""
     if error.obj is mp or str(error).startswith(f"module {getattr(mp, '__name__', '')!r} has no attribute"):
