@@ -372,7 +372,7 @@ def limits(rng: random.Random, size: int) -> None:
 
 def crowd(rng: random.Random, size: int) -> None:
     """Very many processes on one lock, one condition, one barrier, one queue."""
-    many = 60 * size
+    many = 70 * size
     lock, barrier, counter = sync.Lock(), sync.Barrier(many), core.Block(8, zero=True)
     condition, queue = sync.Condition(), procession_queues.Queue(10)
 

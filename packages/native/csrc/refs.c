@@ -311,9 +311,12 @@ void ref_close(struct arena *a, aoff payload)
     pthread_mutex_unlock(&a->private_mutex);
     if (!last) return;
     /* Outside the lock: giving pages back may take milliseconds.  A guess: another process may still hold it. */
-    if (SH_PEEK(&block_header(a, payload)->refs) == 1 && block_kind(a, payload) == KIND_BLOCK)
-        heap_punch_before_free(a, payload);
+    bool punched = SH_PEEK(&block_header(a, payload)->refs) == 1 && block_kind(a, payload) == KIND_BLOCK &&
+                   heap_punch_before_free(a, payload);
     arena_begin(a);
+    /* Somebody has opened it by a handle that nobody kept alive: what he writes is not clean when he frees it. */
+    sh64 *link = &block_header(a, payload)->link;
+    if (punched && SH_PEEK(&block_header(a, payload)->refs) != 1) txn_set(a, link, SH_PEEK(link) & 0xff);
     ref_release_locked(a, payload);
     arena_end(a);
 }

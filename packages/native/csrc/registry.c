@@ -134,11 +134,9 @@ static bool process_is_gone(struct arena *a, uint32_t pid, uint64_t registered_n
     char path[64], state = 0;
     uint64_t start = 0;
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    if (!read_stat(path, &state, &start)) {
-        /* No /proc here, or no descriptor left to read it with: a free number is the only proof of death then. */
-        if (!no_such_process() || access("/proc/self/stat", R_OK) != 0) return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-        return true;
-    }
+    /* Gone; or no /proc here, or one that hides other users' processes, or no descriptor left to read it with: a free
+     * number is the only proof. */
+    if (!read_stat(path, &state, &start)) return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
     uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
     if (start > registered_ns / (1000000000ull / hz) + 2) return true;        /* the number was given to somebody else */
     if (state == 'Z' || state == 'X') return !any_thread_runs(pid);
