@@ -1,4 +1,4 @@
-"""``concurrent.futures.ProcessPoolExecutor`` with a context of this package, next to the real package and in its place."""
+"""The executor of ``concurrent.futures`` with contexts of this package, plain and under the alias."""
 
 from __future__ import annotations
 

@@ -29,6 +29,14 @@ def slow_square(x: int) -> int:
     return x * x
 
 
+def sum_in_a_pool(count: int) -> int:
+    """A pool in a worker, which may have children only if it is not a daemon."""
+    from procession_pool import Pool
+
+    with Pool(2) as pool:
+        return sum(pool.map(square, range(count)))
+
+
 def nap(seconds: float) -> float:
     time.sleep(seconds)
     return seconds

@@ -130,8 +130,10 @@ def test_hard_timeout(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(2)
     others = pool.map_async(tasks.slow_square, range(100), 1)
     started = time.monotonic()
-    with pytest.raises(TaskTimeoutError, match="timeout"):
+    with pytest.raises(TaskTimeoutError, match="timeout") as caught:
         pool.apply_async(tasks.nap, (30,), timeout=0.2).get(60)
+    assert caught.value.stack is not None and "in nap" in caught.value.stack
+    assert caught.value.signal_name == "SIGKILL"
     assert time.monotonic() - started < 20
     assert others.get(60) == [x * x for x in range(100)]
     assert pool.apply_async(tasks.square, (4,), timeout=30).get(60) == 16
@@ -147,8 +149,12 @@ def test_soft_timeout(make_pool: Callable[..., Any]) -> None:
 
 def test_memory_limit(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(1, memory_limit=300 << 20)
+    pool.apply(tasks.square, (2,))
+    first = pool._pool[0]
     with pytest.raises(MemoryError):
         pool.apply(tasks.eat_memory, (2000,))
+    first.join(60)
+    assert first.exitcode == 0
     assert pool.apply(tasks.eat_memory, (10,)) == 10 << 20
 
 
@@ -214,6 +220,14 @@ def test_maxtasksperchild(make_pool: Callable[..., Any]) -> None:
     pids = pool.map(tasks.pid, range(40), 1)
     assert max(pids.count(p) for p in pids) <= 5
     assert len(set(pids)) >= 8
+
+
+def test_a_worker_that_is_no_daemon_may_have_a_pool(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(2, daemon=False)
+    assert pool.map(tasks.sum_in_a_pool, [3, 4], 1) == [5, 14]
+    pool = make_pool(1)
+    with pytest.raises(AssertionError, match="daemonic"):
+        pool.apply(tasks.sum_in_a_pool, (3,))
 
 
 def test_a_worker_may_run_a_thread_pool(make_pool: Callable[..., Any]) -> None:

@@ -28,6 +28,14 @@ def test_stats() -> None:
         assert {w["pid"] for w in stats["workers"]} == {p.pid for p in pool._pool}
 
 
+def test_stats_name_the_slowest_task() -> None:
+    with Pool(1) as pool:
+        pool.map(tasks.nap, [0.01, 0.2, 0.02], 1)
+        (worker,) = pool.stats()["workers"]
+        assert worker["slowest"] >= 0.2
+        assert "nap(0.2), task 1 of job" in worker["slowest_task"]
+
+
 def test_resize() -> None:
     with Pool(1) as pool:
         pool.resize(3)

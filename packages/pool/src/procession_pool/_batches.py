@@ -49,6 +49,19 @@ class Batch:
         self.worker: Worker | None = None
 
 
+_PLAIN = (int, float, bool, str, bytes, type(None))
+
+
+def describe_batch(batch: Batch) -> str:
+    """Say what the first task of a batch is. Runs no foreign code, as the engine's lock is held."""
+    job = batch.job if batch.jobs is None else batch.jobs[0]
+    item = batch.items[batch.start]
+    arguments = item if type(item) is tuple and batch.mode != 0 else (item,)
+    shown = ", ".join(repr(a)[:60] if type(a) in _PLAIN else f"<{type(a).__name__}>" for a in arguments[:6])
+    where = "" if job is None else f", task {batch.base} of job {job._job}"
+    return f"{batch.function.name}({shown}){where}"
+
+
 class Leftover:
     """Tasks that came back unbegun, or that are to be tried again: at the head of the queue."""
 

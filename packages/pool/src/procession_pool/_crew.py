@@ -69,7 +69,8 @@ class Worker:
         self.end_reason = ""
         self.began = time.monotonic()
         self.init_value: Any = None
-        self.slowest: tuple[float, str] | None = None
+        self.slowest = 0.0  # seconds, of tasks that were sent alone
+        self.slowest_task: str | None = None
 
     def room(self) -> bool:
         """Whether another batch may be sent: one to run, and for short tasks one more to have at hand."""
@@ -122,6 +123,8 @@ class Crew:
     hub: Any
     stopping = False
     idle_timeout: float | None = None
+    memory_limit: int | None = None
+    daemon = True
     shrunk = False
 
     def __init__(self, wanted: int) -> None:

@@ -33,6 +33,10 @@ _TERM_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL when a pool is terminated."""
 
 
+_STACK_GRACE = 0.2
+"""Seconds that a worker whose task ran too long has to write its stack."""
+
+
 class ProcessWorker(Worker):
     """A worker process."""
 
@@ -148,7 +152,7 @@ class ProcessCrew(Crew):
         try:
             process = self._make_process(target=work, args=(link, self._setup(self._serial)))
             process.name = process.name.replace("Process", "PoolWorker")
-            process.daemon = True
+            process.daemon = self.daemon
         except BaseException:
             link.close()
             raise
@@ -237,7 +241,7 @@ class ProcessCrew(Crew):
         process = worker.process
         if worker.timed_out and worker.link.dump_stack(process.pid):  # type: ignore[attr-defined]
             # Give it the time to write its stack.
-            self._doomed.append((time.monotonic() + 0.05, worker))  # type: ignore[arg-type]
+            self._doomed.append((time.monotonic() + _STACK_GRACE, worker))  # type: ignore[arg-type]
             self.wake()
             return
         process.kill()

@@ -62,6 +62,9 @@ class EngineCollect(EngineDispatch):
         if status:
             error = self.crew.error(values[0]) if status == 1 else _undecodable(values[0])
             self._failed(batch, first, error)
+            if self.crew.memory_limit is not None and isinstance(error, MemoryError) and not worker.leaving:
+                # What filled its memory may still be there.
+                self.crew.retire(self, worker)
         elif batch.jobs is None:
             owner: Any = batch.job
             if self._attempts:

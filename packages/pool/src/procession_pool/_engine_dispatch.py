@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from heapq import heappop, heappush
 
-from ._batches import Batch, Leftover
+from ._batches import Batch, Leftover, describe_batch
 from ._engine_jobs import EngineJobs
 from ._engine_state import MOST_IN_BATCH, SLICE, SMALL_SLICE
 from ._results import AsyncResult, MapResult
@@ -272,6 +272,8 @@ class EngineDispatch(EngineJobs):
         if done > worker.last_done:
             sample = (busy - worker.last_busy) / (done - worker.last_done) * 1e-9
             worker.last_busy, worker.last_done = busy, done
+            if batch.count == 1 and sample > worker.slowest:
+                worker.slowest, worker.slowest_task = sample, describe_batch(batch)
             function = batch.function
             average = function.average
             function.average = sample if average is None else 0.6 * average + 0.4 * sample

@@ -59,7 +59,8 @@ class Pool:
 
     Beyond the documented parameters, all keyword-only: *timeout*, *soft_timeout*, *retries*, *backoff* and
     *retry_on* are the defaults of the calls (see ``apply_async``); *memory_limit* is the number of bytes of
-    private data that a worker may use, past which its task gets MemoryError; *on_exit* is called in a worker
+    private data that a worker may use, past which its task gets MemoryError and the worker is
+    replaced; *on_exit* is called in a worker
     that ends in order, and what it returns is in ``exit_values()``; *daemon* False lets workers have children.
 
     A worker that dies costs the task that it was running, which fails with WorkerDiedError; it is replaced at
@@ -96,6 +97,7 @@ class Pool:
         memory_limit: int | None = None,
         on_exit: Callable[[], object] | None = None,
         idle_timeout: float | None = None,
+        daemon: bool = True,
     ) -> None:
         self._pool_ready = False
         self._state_override: str | None = None
@@ -119,6 +121,8 @@ class Pool:
         self._on_exit = on_exit
         self._engine = engine = Engine(self._make_crew(processes))
         engine.crew.idle_timeout = idle_timeout
+        engine.crew.memory_limit = memory_limit
+        engine.crew.daemon = daemon
         try:
             engine.crew.start(engine)
         except BaseException:
@@ -534,7 +538,8 @@ class Pool:
         """Return figures of the pool: ``tasks`` and ``deaths`` so far, ``queued`` and ``running`` now,
         ``poisonous`` (tasks that ended a worker on every attempt), and under ``workers`` for each: ``pid``,
         ``tasks``, ``busy`` (seconds in tasks), ``waiting`` (seconds without one), ``alive`` (seconds since its
-        start), ``running_for`` (seconds, None: no task).
+        start), ``running_for`` (seconds, None: no task), ``slowest`` and ``slowest_task`` (seconds and description of
+        the longest of the tasks that were sent alone, as those of more than 0.4 ms are).
         """
         self._engine.pump()
         return pool_stats(self._engine)

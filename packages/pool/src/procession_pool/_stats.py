@@ -25,6 +25,8 @@ def pool_stats(engine: Engine) -> dict[str, Any]:
                 "busy": busy * 1e-9,
                 "waiting": waited * 1e-9,
                 "alive": now - worker.began,
+                "slowest": worker.slowest if worker.slowest_task is not None else None,
+                "slowest_task": worker.slowest_task,
                 "running_for": (now_ns - started) * 1e-9 if started else None,
             }
         )

@@ -9,6 +9,7 @@ from procession_core import debug, default_reducer, info, runtime
 
 from ._errors import MaybeEncodingError, SoftTimeoutError
 from ._payload import KeptUntilRead, Payloads
+from ._transport import DUMP_SIGNAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,6 +206,11 @@ def _stacks_to(fd: int) -> None:
 
     if not faulthandler.is_enabled():
         faulthandler.enable(fd, all_threads=True)
+    if DUMP_SIGNAL is not None:
+        try:
+            faulthandler.register(DUMP_SIGNAL, fd, all_threads=True)
+        except (RuntimeError, ValueError, OSError):
+            pass
 
 
 def _prepare_memory(limit: int | None) -> None:

@@ -9,7 +9,6 @@ import threading
 import time
 
 from procession_core import current_transfer, runtime
-
 from procession_synchronize._semlock_view import ViewOfSemLock
 
 TYPE_CHECKING = False

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from procession_shm import native
 
+from ._stacks import DUMP_SIGNAL
+
 TYPE_CHECKING = False
 
 if native is not None and hasattr(native, "Channel"):
@@ -21,4 +23,4 @@ else:
     if not TYPE_CHECKING:
         from ._portable import open_hub, open_link
 
-__all__ = ("open_hub", "open_link")
+__all__ = ("DUMP_SIGNAL", "open_hub", "open_link")

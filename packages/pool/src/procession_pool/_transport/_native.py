@@ -95,7 +95,7 @@ class NativeLink:
 
     def dump_stack(self, pid: int) -> bool:
         """Ask a worker for its stack; False: that cannot be."""
-        return False
+        return self.stack.ask(pid)
 
     def started(self) -> None:
         """The worker has its side."""

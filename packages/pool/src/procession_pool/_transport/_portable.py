@@ -244,7 +244,7 @@ class PortableLink:
 
     def dump_stack(self, pid: int) -> bool:
         """Ask a worker for its stack; False: that cannot be."""
-        return False
+        return self.stack.ask(pid)
 
     def started(self) -> None:
         """The worker has its ends of the pipes."""

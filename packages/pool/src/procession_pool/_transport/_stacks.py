@@ -6,11 +6,21 @@ import os
 
 from procession_core import current_transfer
 
+try:
+    import _signal  # type: ignore[import-not-found] # not `signal`, which imports enum
+except ImportError:
+    _signal = None
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _MOST = 65536
+
+DUMP_SIGNAL: int | None = (
+    None if _signal is None or not hasattr(_signal, "SIGRTMAX") else _signal.SIGRTMAX - 3
+)
+"""Sent to a worker whose time is over, before it is killed."""
 
 
 class StackFile:
@@ -28,6 +38,16 @@ class StackFile:
             return None
         data = os.pread(self.fd, _MOST, 0)
         return data.decode(errors="replace") if data else None
+
+    def ask(self, pid: int) -> bool:
+        """Let the worker write the stacks of its threads; False: that cannot be."""
+        if self.fd < 0 or DUMP_SIGNAL is None:
+            return False
+        try:
+            os.kill(pid, DUMP_SIGNAL)
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close the pool's descriptor."""
