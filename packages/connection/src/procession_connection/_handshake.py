@@ -174,7 +174,7 @@ def connecting(authkey: bytes) -> Handshake:
     yield response
     own = _challenge(True)
     yield CHALLENGE + own
-    _judge((yield len(WELCOME)))
+    _judge((yield MESSAGE_LIMIT))  # the answer comes with it, and nothing behind that
     yield from _verdict(authkey, own, (yield MESSAGE_LIMIT))
     return True
 
