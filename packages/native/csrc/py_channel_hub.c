@@ -124,11 +124,12 @@ static PyObject *hub_supervise(Hub *self, PyObject *mode)
 {
     unsigned long m = PyLong_AsUnsignedLong(mode);
     if (m == (unsigned long)-1 && PyErr_Occurred()) return NULL;
-    if (SH_PEEK(&self->hub->super_mode) != m) {
+    uint32_t before = SH_PEEK(&self->hub->super_mode);
+    if (before != m) {
         SH_SET(&self->hub->super_mode, (uint32_t)m);
         SH_FENCE(); /* super_mode before the caller's next look at the rings; pairs with hub_ring */
     }
-    Py_RETURN_NONE;
+    return PyBool_FromLong(m > before);
 }
 
 static PyObject *hub_heard(Hub *self, PyObject *none)
@@ -259,7 +260,8 @@ fail:
 static PyMethodDef hub_methods[] = {
     {"wait", (PyCFunction)hub_wait, METH_VARARGS, wait_doc},
     {"lead", (PyCFunction)hub_lead, METH_O, "lead(on)\n\nBegin or end to be there for results."},
-    {"supervise", (PyCFunction)hub_supervise, METH_O, "supervise(mode)\n\nWhen workers ring the eventfd."},
+    {"supervise", (PyCFunction)hub_supervise, METH_O, "supervise(mode) -> bool\n\nWhen workers ring the eventfd; true if that is more often now: look at the rings then, since what came\n"
+     "before has not been rung for."},
     {"heard", (PyCFunction)hub_heard, METH_NOARGS, "heard()\n\nLet the eventfd be rung again."},
     {"refill", (PyCFunction)hub_refill, METH_O, "refill(on)\n\nWhether tasks wait in the pool."},
     {"ring_leader", (PyCFunction)hub_ring_leader_py, METH_NOARGS, "ring_leader()\n\nWake the leader."},

@@ -55,8 +55,9 @@ class ThreadHub:
     def lead(self, on: bool) -> None:
         self.leading = on
 
-    def supervise(self, mode: int) -> None:
-        self.mode = mode
+    def supervise(self, mode: int) -> bool:
+        before, self.mode = self.mode, mode
+        return mode > before
 
     def refill(self, on: int) -> None:
         pass

@@ -157,7 +157,9 @@ class EngineJobs(EngineState):
             mode = WAKE_IDLE
         else:
             mode = WAKE_NEVER
-        self.hub.supervise(mode)
+        if self.hub.supervise(mode) and self.hub.any(self.channels):
+            # This result came while nobody had asked to be woken for it.
+            self.crew.wake()
         if self.state == CLOSE and not self.jobs and not self.crew.stopping:
             self.crew.stop_all(self)
 

@@ -41,8 +41,9 @@ class PortableHub:
     def lead(self, on: bool) -> None:
         """Nothing to tell: the workers always write."""
 
-    def supervise(self, mode: int) -> None:
-        """Nothing to tell."""
+    def supervise(self, mode: int) -> bool:
+        """Nothing to tell: the pool's thread sees every result come."""
+        return False
 
     def refill(self, on: int) -> None:
         """Nothing to tell."""
