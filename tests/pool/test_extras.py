@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from procession_pool import Pool, get_reusable_pool
+from procession_pool import CancelledError, Pool, ThreadPool, get_reusable_pool
 
 from . import tasks
 
@@ -34,6 +35,20 @@ def test_stats_name_the_slowest_task() -> None:
         (worker,) = pool.stats()["workers"]
         assert worker["slowest"] >= 0.2
         assert "nap(0.2), task 1 of job" in worker["slowest_task"]
+
+
+def test_a_thread_pool_ends_without_its_tasks() -> None:
+    gate = threading.Event()
+    pool = ThreadPool(2)
+    stuck = pool.apply_async(gate.wait, (60,))
+    queued = pool.map_async(tasks.square, range(4), 1)
+    pool.terminate()
+    pool.join()
+    with pytest.raises(CancelledError):
+        stuck.get(0)
+    with pytest.raises(CancelledError):
+        queued.get(0)
+    gate.set()
 
 
 def test_resize() -> None:

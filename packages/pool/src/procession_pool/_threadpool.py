@@ -18,6 +18,8 @@ class ThreadPool(Pool):
     """A pool of worker threads in this process; arguments and results are not pickled.
 
     *timeout* and *soft_timeout* are refused with NotSupportedError, since threads cannot be stopped from outside.
+    For the same reason ``cancel(running=True)`` and ``terminate()`` do not end a call that is running: its result
+    is dropped, its thread ends with it, and neither waits for that. ``close()`` and ``join()`` do.
     """
 
     def __init__(
