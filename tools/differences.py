@@ -22,18 +22,30 @@ CPython's own tests of `multiprocessing` run against procession (`tox -e conform
 for a rule of the design; every other one must.
 """
 
+MANUAL = """\
+## What has changed since the manual of Python 2.6
+
+procession is also held to the first manual of `multiprocessing`, of Python 2.6. Where that and today's documentation
+differ, today's holds, and old forms that are in nobody's way still work.
+
+| Section | Manual of 2.6 | Today |
+|---|---|---|
+"""
+
 
 def page() -> str:
     """Return the text of the page."""
     parts = [HEAD]
-    for entry in tomllib.loads(SOURCE.read_text(encoding="utf-8"))["difference"]:
+    entries = tomllib.loads(SOURCE.read_text(encoding="utf-8"))
+    for entry in entries["difference"]:
         only = f" ({entry['variant']} variant only)" if "variant" in entry else ""
         tests = ", ".join(f"`{name}`" for name in entry["tests"])
         parts.append(
             f"## {entry['rule']}\n\n{entry['instead']}\n\n```python\n{entry['example'].strip()}\n```\n\n"
             f"Tests of CPython that say otherwise{only}: {tests}.\n"
         )
-    return "\n".join(parts)
+    rows = "".join(f"| {e['section']} | {e['manual']} | {e['today']} |\n" for e in entries["manual"])
+    return "\n".join([*parts, f"{MANUAL}{rows}"])
 
 
 def main(arguments: list[str]) -> int:

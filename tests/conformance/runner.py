@@ -24,7 +24,12 @@ HERE = Path(__file__).resolve().parent
 DRIVER = HERE / "driver.py"
 DIFFERENCES = HERE / "known_differences.toml"
 SECONDS = 60.0
-LONGER = {"*test_resource_tracker*": 120.0, "*large_pool*": 120.0, "*test_many_processes*": 120.0, "*Deadlock*": 120.0}
+LONGER = {
+    "*test_resource_tracker*": 120.0,
+    "*large_pool*": 120.0,
+    "*test_many_processes*": 120.0,
+    "*Deadlock*": 120.0,
+}
 
 LONG = (
     "*ExecutorDeadlock*",
@@ -61,7 +66,11 @@ def _environment(plain: bool) -> dict[str, str]:
 def names(method: str, suite: str, plain: bool = False) -> list[str]:
     """Return the names of all tests of *suite*, in order."""
     done = subprocess.run(
-        [*_command(method, suite, plain), "list"], capture_output=True, text=True, timeout=120, env=_environment(plain)
+        [*_command(method, suite, plain), "list"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=_environment(plain),
     )
     if done.returncode:
         raise RuntimeError(f"the tests cannot be listed:\n{done.stderr}")
@@ -172,6 +181,12 @@ def read_differences() -> list[dict[str, Any]]:
     return entries
 
 
+def read_manual() -> list[dict[str, str]]:
+    """Return where the manual of Python 2.6 differs from today's documentation, which holds."""
+    entries: list[dict[str, str]] = tomllib.loads(DIFFERENCES.read_text(encoding="utf-8"))["manual"]
+    return entries
+
+
 def known(variant: str) -> list[dict[str, Any]]:
     """Return the entries that apply to *variant*."""
     return [entry for entry in read_differences() if entry.get("variant", variant) == variant]
@@ -225,7 +240,9 @@ def main(arguments: list[str]) -> int:
     for method in arguments[0].split(","):
         wanted = names(method, suite, plain)
         if arguments[1:]:
-            wanted = [name for name in wanted if any(fnmatch.fnmatch(name, pattern) for pattern in arguments[1:])]
+            wanted = [
+                name for name in wanted if any(fnmatch.fnmatch(name, pattern) for pattern in arguments[1:])
+            ]
         outcomes = run(method, suite, runnable(entries, wanted), plain)
         for outcome in outcomes:
             if outcome.status not in GOOD and not expected(entries, outcome.name):

@@ -78,6 +78,13 @@ class BrokenPoolError(ProcessError, RuntimeError):
     """
 
 
+class NotReadyError(ValueError, AssertionError):
+    """The outcome of a call was asked for before there was one.
+
+    Today's documentation says ValueError, that of Python 2.6 to 3.6 AssertionError; programs catch either.
+    """
+
+
 class TaskTimeoutError(WorkerDiedError, TimeoutError):
     """A task ran longer than its ``timeout``; its worker was ended and replaced."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from procession_core import TimeoutError, check_timeout  # noqa: A004 - the documented name
 
-from ._errors import CancelledError, safe_repr
+from ._errors import CancelledError, NotReadyError, safe_repr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,10 +123,10 @@ class AsyncResult(Job):
     def successful(self) -> bool:
         """Return whether the call completed without raising an exception.
 
-        Raises ValueError if the result is not ready.
+        Raises NotReadyError, a ValueError, if the result is not ready.
         """
         if not self.ready():
-            raise ValueError(f"{self!r} not ready; call wait() first")
+            raise NotReadyError(f"{self!r} not ready; call wait() first")
         return self._success
 
     def wait(self, timeout: float | None = None) -> None:
