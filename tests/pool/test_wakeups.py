@@ -21,7 +21,7 @@ def same(value: int) -> int:
 
 
 def test_the_first_result_is_not_lost_between_sending_the_task_and_asking_to_be_woken() -> None:
-    # The task was sent before the pool asked its workers to be woken for every result: a quick one had answered by then.
+    # The task was sent before the pool asked its workers to be woken for every result: a quick one had answered then.
     for _ in range(60):
         with procession_pool.Pool(2, context=Fork()) as pool:
             done = threading.Event()

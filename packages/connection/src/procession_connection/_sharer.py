@@ -43,6 +43,10 @@ class DupFd:
     def __init__(self, fd: int) -> None:
         self._id: tuple[Any, int] = _sharer.add(os.dup(fd))
 
+    def withdraw(self) -> None:
+        """In the process that made it: stop sharing the descriptor if nobody has fetched it."""
+        _sharer.withdraw(self._id[1])
+
     def detach(self) -> int:
         """Fetch the descriptor; the caller owns it. Once only. Blocks until the sharing process has answered.
 
@@ -80,6 +84,12 @@ class _Sharer:
             self._numbers += 1
             self._fds[self._numbers] = fd
             return listener.address, self._numbers
+
+    def withdraw(self, number: int) -> None:
+        with self._lock:
+            fd = self._fds.pop(number, -1)
+        if fd >= 0:
+            os.close(fd)
 
     def _serve(self, listener: Listener, gone: Any) -> None:
         # Signals belong to the threads of the program.

@@ -7,7 +7,7 @@ entering a scope; the objects ask ``current_transfer()``. Scopes nest and belong
 
 from __future__ import annotations
 
-from _thread import _local
+from _thread import _local, get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ def set_fd_sharer(sharer: Callable[[int], object] | None) -> None:
     _fd_sharer = sharer
 
 
+fd_recorders: dict[int, list[object]] = {}
+"""Thread → list that gets every token which that thread makes.
+
+For containers that may drop a message unread, as a pool that takes tasks back: what was shared for it has to be
+withdrawn (``token.withdraw()``), or the descriptor stays open for nobody.
+"""
+
+
 def default_send_fd(fd: int) -> object:
     """Return a picklable token for *fd* made by the registered sharer.
 
@@ -93,4 +101,8 @@ def default_send_fd(fd: int) -> object:
             f"descriptor {fd} cannot be sent: nothing is registered to share descriptors; "
             "import procession_connection"
         )
-    return _fd_sharer(fd)
+    token = _fd_sharer(fd)
+    recorder = fd_recorders.get(get_ident())
+    if recorder is not None:
+        recorder.append(token)
+    return token

@@ -14,9 +14,10 @@ those of a task until its result is there, a worker keeps those of a result unti
 from __future__ import annotations
 
 from _struct import Struct
+from _thread import get_ident
 from collections import deque
 
-from procession_core import default_reducer
+from procession_core import default_reducer, fd_recorders
 from procession_shm import native as _native
 from procession_shm import pack, unpack
 
@@ -45,6 +46,17 @@ _LARGE = 65536
 _HANDLE = Struct("=QQQIQ")
 
 
+class _SharedDescriptors:
+    """Withdraws, when it is dropped, the descriptors that were shared for a message and that nobody has fetched."""
+
+    def __init__(self, tokens: list[Any]) -> None:
+        self._tokens = list(tokens)
+
+    def __del__(self) -> None:
+        for token in self._tokens:
+            token.withdraw()
+
+
 class Payloads:
     """Encoder and decoder of one side. ``keep(refs)`` takes the arena objects that a payload names; with *views*
     large buffers are used where they are, by who will not have many at a time.
@@ -55,6 +67,7 @@ class Payloads:
     ) -> None:
         self._keep = keep
         self._views = views
+        self._tokens: list[Any] = []
         # Without the arena there is nowhere else to put them, and the channel takes any length.
         self._inline = inline if native is not None else None
 
@@ -63,8 +76,13 @@ class Payloads:
         inline = self._inline
         if inline is not None and type(obj) is bytes and len(obj) > inline:
             return self._put(RAW, obj, [])
+        tokens = self._tokens
+        tokens.clear()
+        fd_recorders[get_ident()] = tokens
         message = pack(obj)
         data = message.data
+        if tokens:
+            self._keep([_SharedDescriptors(tokens)])
         if inline is not None and len(data) > inline:
             return self._put(SPILLED, data, message.refs)
         if message.refs:
