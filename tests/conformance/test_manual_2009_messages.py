@@ -103,6 +103,29 @@ def test_queue_is_first_in_first_out(kind):
     assert [queue.get(timeout=30) for _ in range(100)] == list(range(100))
 
 
+def put_many(queue, name):
+    for number in range(50):
+        queue.put((name, number))
+
+
+def take_many(source, results):
+    for name, number in iter(source.get, None):
+        results.put((name, number))
+
+
+@pytest.mark.parametrize("kind", ["Queue", "JoinableQueue"])
+def test_queue_has_many_producers_and_consumers(kind):
+    source, results = getattr(mp, kind)(), getattr(mp, kind)()
+    producers = [run_with(put_many, source, name) for name in "ab"]
+    consumers = [run_with(take_many, source, results) for _ in range(2)]
+    found = [results.get(timeout=30) for _ in range(100)]
+    assert sorted(found) == [(name, number) for name in "ab" for number in range(50)]
+    for _ in consumers:
+        source.put(None)
+    for process in producers + consumers:
+        process.join()
+
+
 def test_queue_timeouts_are_the_standard_exceptions():
     queue = mp.Queue(1)
     with pytest.raises(stdlib_queue.Empty):

@@ -467,6 +467,45 @@ def test_guidelines_zombies_are_joined_by_is_alive():
         os.waitpid(process.pid, os.WNOHANG)
 
 
+def test_guidelines_processes_that_are_no_daemons_are_joined_at_exit(tmp_path):
+    done = run_program(
+        """
+import procession as mp, time
+def late():
+    time.sleep(0.3)
+    print('late', flush=True)
+if __name__ == '__main__':
+    mp.Process(target=late).start()
+    print('early', flush=True)
+""",
+        tmp_path,
+    )
+    assert done.stdout == "early\nlate\n", done.stderr
+
+
+def test_guidelines_resources_are_passed_explicitly(tmp_path):
+    # The parent forgets the lock at once: the running child keeps it.
+    done = run_program(
+        """
+import procession as mp, time
+def use(lock, ready):
+    ready.wait()
+    with lock:
+        print('locked', flush=True)
+if __name__ == '__main__':
+    ready = mp.Event()
+    lock = mp.Lock()
+    processes = [mp.Process(target=use, args=(lock, ready)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    del lock, processes[:]
+    ready.set()
+""",
+        tmp_path,
+    )
+    assert done.stdout == "locked\n" * 3, done.stderr
+
+
 UNSAFE = """
 import procession as mp
 mp.set_start_method('spawn', force=True)

@@ -313,6 +313,27 @@ def test_managers_are_shut_down_when_collected():
     pytest.fail("the server goes on")
 
 
+@pytest.mark.linux_only
+def test_managers_are_shut_down_when_their_parent_exits():
+    text = "import procession as mp; m = mp.Manager(); d = m.dict(); print(mp.active_children()[0].pid)"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60)
+    pid = int(done.stdout)
+    for _ in range(1000):
+        if not os.path.exists(f"/proc/{pid}"):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"the server goes on: {done.stderr}")
+
+
+def test_managers_authkey_is_that_of_the_process_by_default():
+    server = QueueManager(address=("localhost", 0)).get_server()
+    threading.Thread(target=serve, args=(server,), daemon=True).start()
+    client = QueueClient(address=server.address, authkey=mp.current_process().authkey)
+    client.connect()
+    with pytest.raises(mp.AuthenticationError):
+        QueueClient(address=server.address, authkey=b"wrong").connect()
+
+
 def test_managers_shutdown_many_times():
     manager = MathsManager()
     manager.start()
