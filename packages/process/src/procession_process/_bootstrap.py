@@ -19,8 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_BEFORE_313 = sys.version_info < (3, 13)
-
 
 def flush_streams() -> None:
     """Flush ``sys.stdout`` and ``sys.stderr``, whatever they are."""
@@ -40,7 +38,7 @@ def become(process: Any, parent_sentinel: int | None) -> None:
     if copied:
         if _ncallbacks():
             _clear()  # those of the parent; a spawned child has only its own
-        if _BEFORE_313 and "threading" in modules:
+        if "threading" in modules:  # fork leaves it that of the parent, also in 3.13
             modules["threading"]._main_thread._native_id = get_native_id()
     runtime.is_child = True
     runtime.former = runtime.current
