@@ -181,6 +181,7 @@ with Client(eval(sys.argv[1]), authkey=b"key") as c:
     w.close()
     out(r.recv())
 """
+    before = runtime.authkey
     runtime.authkey = b"tree"
     try:
         with Listener(authkey=b"key") as listener, Real(python, code, repr(listener.address)) as real:
@@ -197,5 +198,6 @@ with Client(eval(sys.argv[1]), authkey=b"key") as c:
                 for closing in (reader, writer, one, two, theirs):
                     closing.close()
     finally:
+        runtime.authkey = before
         runtime._authkey = None
         stop_sharing()
