@@ -199,5 +199,4 @@ with Client(eval(sys.argv[1]), authkey=b"key") as c:
                     closing.close()
     finally:
         runtime.authkey = before
-        runtime._authkey = None
         stop_sharing()

@@ -45,6 +45,8 @@ class EngineDispatch(EngineJobs):
         if queue:
             if self.crew.shrunk:
                 self.crew.start(self)
+                # The pool's thread sleeps on what the workers were when it went to sleep.
+                self.crew.wake()
             progress = True
             while queue and progress:
                 progress = False
