@@ -7,7 +7,7 @@ import time
 from collections import deque
 
 from procession_core import TimeoutError  # noqa: A004 - the documented name
-from procession_pool import BrokenPoolError, CancelledError, RemoteError, RemoteTraceback
+from procession_pool import BrokenPoolError, CancelledError, NotReadyError, RemoteError, RemoteTraceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ class AsyncResult:
         return self._over
 
     def successful(self) -> bool:
-        """Return whether it completed without an exception; ValueError if it is not ready."""
+        """Return whether it completed without an exception; NotReadyError if it is not ready."""
         if not self._over:
-            raise ValueError(f"{self!r} not ready")
+            raise NotReadyError(f"{self!r} not ready; call wait() first")
         return self._error is None
 
     def wait(self, timeout: float | None = None) -> None:
