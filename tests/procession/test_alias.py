@@ -56,7 +56,7 @@ def look(method, depth, queue):
         child.join()
 
 if __name__ == "__main__":
-    queue = mp.Queue()
+    queue = mp.get_context(sys.argv[1]).Queue()
     look(sys.argv[1], 2, queue)
     for depth in (2, 1, 0):
         assert queue.get(timeout=30) == ("procession", "procession.queues", depth)
@@ -131,7 +131,7 @@ def test_wrapped_preparation_data_reaches_the_child(tmp_path: Path) -> None:
         "import stowaway\nimport multiprocessing as mp\nfrom multiprocessing import spawn\n"
         "if __name__ == '__main__':\n"
         "    spawn.get_preparation_data = stowaway.wrapped\n"
-        "    queue = mp.Queue()\n"
+        "    queue = mp.get_context('spawn').Queue()\n"
         "    process = mp.get_context('spawn').Process(target=stowaway.child, args=(queue,))\n"
         "    process.start()\n    print(queue.get(timeout=30))\n    process.join()\n"
     )
