@@ -88,6 +88,11 @@ def _set_path(directory: str) -> None:
 def _code(text: str, rest: list[str]) -> tuple[CodeType, dict[str, Any]]:
     sys.argv[:] = ["-c", *rest]
     _set_path("")
+    if sys.version_info >= (3, 13):
+        # From 3.13 on tracebacks show the lines of a program given by -c, which the interpreter notes here.
+        import linecache
+
+        linecache.cache["<string>"] = (len(text), None, text.splitlines(keepends=True), "<string>")
     return compile(text, "<string>", "exec", dont_inherit=True), {}
 
 
