@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -211,6 +212,31 @@ def test_unpicklable_arguments_name_the_culprit(start_method):
         assert "_args[0][1]" in caught.value.__notes__[0]
     finally:
         pp.set_start_method(None, force=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "args", "said"),
+    [
+        ("print", "([1, threading.Lock()],)", "['obj._args[0][1]: cannot pickle \'_thread.lock\' object']"),
+        ("here", "()", "[]"),  # the message itself names what the child could not import
+    ],
+)
+def test_culprit_is_named_where_main_cannot_be_imported(target, args, said):
+    program = textwrap.dedent(f"""
+        import sys, threading
+        sys.modules["cloudpickle"] = None
+        import procession_process as pp
+        def here(): pass
+        pp.set_start_method("spawn")
+        try:
+            pp.Process(target={target}, args={args}).start()
+        except Exception as error:
+            ours = [note for note in getattr(error, "__notes__", []) if note.startswith("obj")]
+            print(type(error).__name__, ours)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    expected = "TypeError" if target == "print" else "PicklingError"
+    assert done.stdout == f"{expected} {said}\n", done.stderr
 
 
 def test_sequence_leaves_nothing(method, leak_check):

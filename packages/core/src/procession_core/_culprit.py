@@ -91,7 +91,10 @@ def _short(key: object) -> str:
 def explain(error: Exception, obj: object, table: dict[type, Any]) -> None:
     """Add a note to *error* that names the part of *obj* that cannot be pickled, and how to go on."""
     try:
-        path, culprit, cause = _Search(table).descend(obj, "obj", error)
+        search = _Search(table)
+        if search.fails(obj) is None:
+            return  # refused by a stricter rule than pickle's, whose message says what is to blame
+        path, culprit, cause = search.descend(obj, "obj", error)
         error.add_note(
             f"{path}: {cause}" if path != "obj" else f"obj is {_short(culprit)} of {type(culprit)!r}"
         )

@@ -156,7 +156,7 @@ class Reducer:
         if runtime.main_by_value and can_help():
             return b"".join(self._by_value(obj, protocol, None))
         if runtime.main_by_value and _is_start():
-            return b"".join(strict_dump(obj, protocol, table))
+            return b"".join(self._strict(obj, protocol))
         try:
             worker.pickler.dump(obj)
         except Exception as error:
@@ -220,6 +220,13 @@ class Reducer:
     ) -> list[bytes]:
         try:
             return by_value_dump(obj, protocol, self.table(), callback)
+        except Exception as error:
+            explain(error, obj, self.table())
+            raise
+
+    def _strict(self, obj: object, protocol: int | None) -> list[bytes]:
+        try:
+            return strict_dump(obj, protocol, self.table())
         except Exception as error:
             explain(error, obj, self.table())
             raise
