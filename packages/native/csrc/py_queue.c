@@ -251,7 +251,7 @@ static int take_messages(QueueObject *self, struct taken *out, uint32_t max, uin
         aoff off = peers ? self->shared.offset : 0;
         while (rc == AR_BUSY || rc == AR_EMPTY || rc == AR_INTR) {
             Py_BEGIN_ALLOW_THREADS
-            rc = queue_take(a, self->q, out, max, deadline, off);
+            rc = queue_take(a, self->q, out, max, deadline, off, self->patient ? &self->patience : NULL);
             Py_END_ALLOW_THREADS
             if (rc == AR_INTR && PyErr_CheckSignals() < 0) return -1;
             if (rc == AR_EMPTY) break;
@@ -451,6 +451,12 @@ static PyObject *queue_py_close(QueueObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+static PyObject *queue_py_patient(QueueObject *self, PyObject *Py_UNUSED(ignored))
+{
+    self->patient = true;
+    Py_RETURN_NONE;
+}
+
 static PyObject *get_closed(QueueObject *self, void *Py_UNUSED(closure)) { return PyBool_FromLong(self->closed); }
 static PyObject *get_maxsize(QueueObject *self, void *Py_UNUSED(closure))
 {
@@ -589,6 +595,8 @@ static PyMethodDef queue_methods[] = {
            "until then it costs nothing. Raises OSError if no descriptor or thread can be had, ValueError on a closed queue."),
     SIMPLE("_room_fileno", queue_py_room_fileno, NULL),
     SIMPLE("totals", queue_py_totals, "totals($self, /)\n--\n\nA dictionary: objects put, taken and done so far, bytes in the queue now."),
+    SIMPLE("_patient", queue_py_patient,
+           "_patient($self, /)\n--\n\nThis thread is the only consumer, and what it waits for comes soon: spin longer."),
     SIMPLE("_close", queue_py_close, NULL),
     { "_attach", (PyCFunction)(void (*)(void))queue_py_attach, METH_VARARGS, NULL },
     { NULL, NULL, 0, NULL }

@@ -11,6 +11,8 @@ typedef struct {
     struct queue *q;
     struct bell *items, *room;               /* made when somebody asks for a descriptor */
     uint64_t stalled;                        /* queue_pace()'s memory */
+    struct patience patience;                /* of an answering queue's only consumer */
+    bool patient;                            /* _patient() was called on this handle */
     bool closed;                             /* close() was called on this handle */
     bool used;                               /* something was put through it */
     bool strict;                             /* closed means closed, also for empty(): a SimpleQueue */

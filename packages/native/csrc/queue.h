@@ -120,9 +120,11 @@ int queue_put(struct arena *a, struct queue *q, const struct message *m, uint32_
 
 /* Takes up to `max` messages, at least one.  A message with references comes alone; they are then this process's, to be
  * given back with ref_close each (the last one only, if it is a parcel).  Likewise; AR_EMPTY.
- * off: the queue's own offset if AR_PEER_DIED is wanted when no other process holds it, else 0. */
+ * off: the queue's own offset if AR_PEER_DIED is wanted when no other process holds it, else 0.
+ * patience: of the queue's only consumer, if it waits for answers (word.h), else NULL. */
 int queue_try_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max);
-int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max, uint64_t deadline, aoff off);
+int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max, uint64_t deadline, aoff off,
+               struct patience *patience);
 int queue_peek(struct arena *a, struct queue *q, struct taken *out);     /* the first message stays; its references are ours too */
 void taken_free(struct taken *out);
 void taken_release_refs(struct arena *a, const char *record);            /* ref_close what the record's consumption adopted */

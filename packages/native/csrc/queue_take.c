@@ -173,7 +173,8 @@ static bool alone(struct arena *a, aoff off)
     return SH_GET(&block_header(a, off)->refs) <= 1;
 }
 
-int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max, uint64_t deadline, aoff off)
+int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max, uint64_t deadline, aoff off,
+               struct patience *patience)
 {
     uint64_t slice = 0;
     bool flagged = false, woken = false, spun = false;
@@ -197,6 +198,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
             if (flagged) queue_one_less(&q->not_empty_sleepers);     /* we said that we sleep, and do not */
             if (late) return AR_TIMEOUT;
             if (woken) queue_pass_on(&q->not_empty, &q->not_empty_sleepers, more);
+            if (patience) patience_end(patience);
             return rc;
         }
         if (off && alone(a, off)) {
@@ -210,7 +212,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
         }
         if (!spun) {
             spun = true;
-            if (spin(a, q, count, seen)) {
+            if (patience ? patience_spin(patience, count, seen) : spin(a, q, count, seen)) {
                 spun = false;
                 continue;
             }

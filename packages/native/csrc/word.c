@@ -111,6 +111,41 @@ bool spin_while_equal(struct arena *a, sh32 *p, uint32_t expected)
     return false;
 }
 
+#define PENALTY_MAX 256u
+#define PAUSES 32
+
+bool patience_spin(struct patience *p, sh32 *word, uint32_t expected)
+{
+    if (p->calls++ % AFFINITY_CHECK == 0) p->alone = one_cpu();
+    if (p->alone) return yield_while_equal(word, expected);
+    p->begun = clock_ns();
+    if (p->rest) {
+        p->slept = true;
+        return false;
+    }
+    for (;;) {
+        for (int i = 0; i < PAUSES; i++) {
+            if (SH_GET(word) != expected) {
+                p->penalty /= 2;
+                return true;
+            }
+            cpu_relax();
+        }
+        if (clock_ns() - p->begun > PATIENCE_NS) break;
+        /* No sched_yield(): it gives the CPU to whoever wants it, for a time slice, where sleeping gives it back at once. */
+    }
+    p->penalty = p->penalty < PENALTY_MAX ? p->penalty * 2 + 1 : PENALTY_MAX;
+    p->rest = p->penalty;
+    return false;
+}
+
+void patience_end(struct patience *p)
+{
+    if (!p->slept) return;
+    p->slept = false;
+    if (p->rest && clock_ns() - p->begun < PATIENCE_NS) p->rest--;
+}
+
 void spin_reset_after_fork(struct arena *a) { a->spin_limit = 256; }
 
 bool owner_is_dead(struct arena *a, uint32_t word)

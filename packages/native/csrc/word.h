@@ -45,6 +45,15 @@ void futex_wake(sh32 *p, int n);                    /* n = INT_MAX: all */
 bool spin_while_equal(struct arena *a, sh32 *p, uint32_t expected);
 void spin_reset_after_fork(struct arena *a);
 
+/* For one waiter whose answers come soon and one by one (request and reply).  It spins for up to PATIENCE_NS, which is longer than
+ * waking a sleeper on an idle CPU takes: two that begin with sleeping could never find into spinning otherwise.  A spin in vain
+ * is followed by waits without any, twice as many each time; only such are counted that a spin would have outlasted,
+ * so whoever seldom waits, or long, does not spin.  Private to one thread; zero to begin with. */
+#define PATIENCE_NS 100000u
+struct patience { uint64_t begun; uint32_t rest, penalty, calls; bool alone, slept; };
+bool patience_spin(struct patience *p, sh32 *word, uint32_t expected);   /* true if *word changed */
+void patience_end(struct patience *p);              /* what was waited for has come, with a spin or without */
+
 /* Locks that know their owner. */
 int  olock_try(struct arena *a, sh32 *word);        /* AR_OK; AR_OWNER_DIED: taken over from a dead owner (held now); AR_TIMEOUT: held by a live one */
 int  olock_acquire(struct arena *a, sh32 *word, uint64_t deadline); /* AR_OK, AR_OWNER_DIED (held now!), AR_TIMEOUT, AR_INTR */

@@ -210,6 +210,7 @@ class Channel:
             handle, key = value
             requests = open_queue(handle)
             if requests is not None:
+                answers._patient()
                 self._key = key
                 self._answers = answers.get
                 self._put = requests.put

@@ -411,6 +411,7 @@ class Server(Calls, Functions):
             return None
         if self._requests is None:
             self._requests = make_queue()
+            self._requests._patient()
             Thread(target=self._serve_lanes, name="procession-manager-lanes", daemon=True).start()
         peer.key = os.urandom(KEY_BYTES)
         peer.next_lane = answers.put

@@ -48,7 +48,7 @@ static int take_number(struct queue *q, uint64_t *value, uint64_t deadline)
 {
     uint64_t buffer[64];
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
-    int rc = queue_take(A, q, &out, 1, deadline, 0);
+    int rc = queue_take(A, q, &out, 1, deadline, 0, NULL);
     if (rc == AR_OK) {
         *value = word_at(out.data + 8 + 8 * record_nrefs(word_at(out.data)));
         taken_release_refs(A, out.data);
@@ -163,7 +163,7 @@ static void op_take_many(struct queue *q)
 {
     uint64_t buffer[4096];
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
-    queue_take(A, q, &out, 100, 0, 0);
+    queue_take(A, q, &out, 100, 0, 0, NULL);
     taken_free(&out);
 }
 static void op_shutdown(struct queue *q) { queue_shutdown(A, q, true); }
