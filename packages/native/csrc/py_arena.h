@@ -48,6 +48,11 @@ enum core_exception {
 PyObject *core_exception(enum core_exception which);
 PyObject *core_raise(int status, const char *what);        /* NULL; an exception that fits a negative AR_ status */
 
+/* Fast-call arguments, by position or by the names in `known` (which ends with NULL), into slots that hold NULL; the
+ * first `required` must be given.  0, or -1 with TypeError. */
+int core_arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
+                   int required, PyObject **into);
+
 /* A timeout argument in seconds (None: for ever; negative: 0) as an absolute deadline; -1 with TypeError or ValueError. */
 int core_deadline(PyObject *timeout, uint64_t *deadline);
 

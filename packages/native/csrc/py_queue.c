@@ -37,37 +37,6 @@ static struct queue *usable(QueueObject *self)
     return NULL;
 }
 
-/* Fast-call arguments by position or name into slots that hold NULL. */
-static int arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
-                     int required, PyObject **into)
-{
-    int count = 0;
-    while (known[count]) count++;
-    if (n > count) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function, count, n);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) into[i] = args[i];
-    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
-    for (Py_ssize_t i = 0; i < named; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-        int k = 0;
-        while (known[k] && PyUnicode_CompareWithASCIIString(name, known[k]) != 0) k++;
-        if (!known[k] || into[k]) {
-            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", function,
-                         known[k] ? "multiple values for" : "an unexpected keyword", name);
-            return -1;
-        }
-        into[k] = args[n + i];
-    }
-    for (int k = 0; k < required; k++)
-        if (!into[k]) {
-            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", function, known[k]);
-            return -1;
-        }
-    return 0;
-}
-
 /* block and timeout, as queue.Queue understands them. */
 static int wait_until(PyObject *block, PyObject *timeout, uint64_t *deadline)
 {
@@ -151,7 +120,7 @@ static PyObject *queue_py_put(QueueObject *self, PyObject *const *args, Py_ssize
     static const char *const known[] = { "obj", "block", "timeout", NULL };
     PyObject *v[3] = { NULL, NULL, NULL };
     uint64_t deadline;
-    if (arguments("put", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
+    if (core_arguments("put", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
     return put_one(self, v[0], deadline);
 }
 
@@ -163,7 +132,7 @@ static PyObject *queue_py_put_many(QueueObject *self, PyObject *const *args, Py_
     static const char *const known[] = { "items", "block", "timeout", NULL };
     PyObject *v[3] = { NULL, NULL, NULL };
     uint64_t deadline;
-    if (arguments("put_many", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
+    if (core_arguments("put_many", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
     if (!usable(self)) return NULL;
     PyObject *iterator = PyObject_GetIter(v[0]);
     if (!iterator) return NULL;
@@ -281,7 +250,7 @@ static PyObject *queue_py_get(QueueObject *self, PyObject *const *args, Py_ssize
     static const char *const known[] = { "block", "timeout", "peers", NULL };
     PyObject *v[3] = { NULL, NULL, NULL };
     uint64_t deadline;
-    if (arguments("get", args, n, names, known, 0, v) < 0 || wait_until(v[0], v[1], &deadline) < 0) return NULL;
+    if (core_arguments("get", args, n, names, known, 0, v) < 0 || wait_until(v[0], v[1], &deadline) < 0) return NULL;
     int peers = v[2] ? PyObject_IsTrue(v[2]) : self->peers;
     if (peers < 0) return NULL;
     return get_one(self, deadline, peers);
@@ -294,7 +263,7 @@ static PyObject *queue_py_get_many(QueueObject *self, PyObject *const *args, Py_
     static const char *const known[] = { "max_items", "block", "timeout", NULL };
     PyObject *v[3] = { NULL, NULL, NULL };
     uint64_t deadline;
-    if (arguments("get_many", args, n, names, known, 0, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
+    if (core_arguments("get_many", args, n, names, known, 0, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
     unsigned long max = UINT32_MAX;
     if (v[0] && v[0] != Py_None) {
         long wanted = PyLong_AsLong(v[0]);
@@ -392,7 +361,7 @@ static PyObject *queue_py_join(QueueObject *self, PyObject *const *args, Py_ssiz
     static const char *const known[] = { "timeout", NULL };
     PyObject *v[1] = { NULL };
     uint64_t deadline;
-    if (arguments("join", args, n, names, known, 0, v) < 0 || core_deadline(v[0] ? v[0] : Py_None, &deadline) < 0) return NULL;
+    if (core_arguments("join", args, n, names, known, 0, v) < 0 || core_deadline(v[0] ? v[0] : Py_None, &deadline) < 0) return NULL;
     if (!self->q) return usable(self) ? NULL : NULL;
     int rc;
     do {
@@ -408,7 +377,7 @@ static PyObject *queue_py_shutdown(QueueObject *self, PyObject *const *args, Py_
 {
     static const char *const known[] = { "immediate", NULL };
     PyObject *v[1] = { NULL };
-    if (arguments("shutdown", args, n, names, known, 0, v) < 0) return NULL;
+    if (core_arguments("shutdown", args, n, names, known, 0, v) < 0) return NULL;
     int immediate = v[0] ? PyObject_IsTrue(v[0]) : 0;
     if (immediate < 0) return NULL;
     if (!self->q) return usable(self) ? NULL : NULL;

@@ -70,38 +70,13 @@ PyObject *sync_open(PyTypeObject *type, PyObject *handle, enum block_kind kind)
 
 /* -- arguments ----------------------------------------------------------------------------------------------- */
 
-int sync_arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
-                   PyObject **into)
-{
-    int count = 0;
-    while (known[count]) count++;
-    if (n > count) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function, count, n);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) into[i] = args[i];
-    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
-    for (Py_ssize_t i = 0; i < named; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-        int k = 0;
-        while (known[k] && PyUnicode_CompareWithASCIIString(name, known[k]) != 0) k++;
-        if (!known[k] || into[k]) {
-            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", function,
-                         known[k] ? "multiple values for" : "an unexpected keyword", name);
-            return -1;
-        }
-        into[k] = args[n + i];
-    }
-    return 0;
-}
-
 int sync_acquire_arguments(PyObject *const *args, Py_ssize_t n, PyObject *names, uint64_t *deadline)
 {
     static const char *const known[] = { "block", "timeout", NULL };
     PyObject *got[2] = { NULL, NULL };
     *deadline = WAIT_FOREVER;
     if (n == 0 && !names) return 0;
-    if (sync_arguments("acquire", args, n, names, known, got) < 0) return -1;
+    if (core_arguments("acquire", args, n, names, known, 0, got) < 0) return -1;
     int block = 1;
     if (got[0] && got[0] != Py_True) {
         block = PyObject_IsTrue(got[0]);
@@ -163,7 +138,7 @@ static PyObject *event_wait(PyObject *object, PyObject *const *args, Py_ssize_t 
     struct sync_event *e = self->at.event;
     PyObject *timeout = NULL;
     uint64_t deadline = WAIT_FOREVER;
-    if ((n || names) && sync_arguments("wait", args, n, names, known, &timeout) < 0) return NULL;
+    if ((n || names) && core_arguments("wait", args, n, names, known, 0, &timeout) < 0) return NULL;
     if (timeout && core_deadline(timeout, &deadline) < 0) return NULL;
     uint32_t seen = SH_GET(&e->word);
     if (seen & 1) Py_RETURN_TRUE;

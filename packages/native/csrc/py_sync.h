@@ -39,8 +39,6 @@ int sync_opened(PyObject *self);                    /* completes what shared_att
 int sync_parse_handle(PyObject *handle, enum block_kind kind, aoff *payload);  /* takes a private reference */
 
 /* Arguments.  All return -1 with an exception. */
-int sync_arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
-                   PyObject **into);
 int sync_acquire_arguments(PyObject *const *args, Py_ssize_t n, PyObject *names, uint64_t *deadline);
 int sync_policy(PyObject *policy, uint32_t *flags); /* on_owner_death */
 

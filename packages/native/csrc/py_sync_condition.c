@@ -92,7 +92,7 @@ static PyObject *wait(PyObject *object, PyObject *const *args, Py_ssize_t n, PyO
     struct cond_entry *entry;
     PyObject *timeout = NULL;
     uint64_t deadline = WAIT_FOREVER;
-    if ((n || names) && sync_arguments("wait", args, n, names, known, &timeout) < 0) return NULL;
+    if ((n || names) && core_arguments("wait", args, n, names, known, 0, &timeout) < 0) return NULL;
     if (timeout && core_deadline(timeout, &deadline) < 0) return NULL;
     if (check_owned(self, "wait") < 0) return NULL;
     if (sync_condition_enter(a, self->at.condition, lock->at.lock, &entry) != AR_OK) return sync_no_memory();
@@ -125,7 +125,7 @@ static PyObject *notify(PyObject *self, PyObject *const *args, Py_ssize_t n, PyO
     static const char *const known[] = { "n", NULL };
     PyObject *given = NULL;
     long count = 1;
-    if ((n || names) && sync_arguments("notify", args, n, names, known, &given) < 0) return NULL;
+    if ((n || names) && core_arguments("notify", args, n, names, known, 0, &given) < 0) return NULL;
     if (given) {
         PyObject *index = PyNumber_Index(given);
         int overflow = 0;

@@ -1,0 +1,32 @@
+/* py_arguments.c: arguments of METH_FASTCALL functions; PyArg_ParseTupleAndKeywords would need a tuple and a dict. */
+#include "py_arena.h"
+
+int core_arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
+                   int required, PyObject **into)
+{
+    int count = 0;
+    while (known[count]) count++;
+    if (n > count) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)", function, count, n);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) into[i] = args[i];
+    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        int k = 0;
+        while (known[k] && PyUnicode_CompareWithASCIIString(name, known[k]) != 0) k++;
+        if (!known[k] || into[k]) {
+            PyErr_Format(PyExc_TypeError, "%s() got %s argument '%U'", function,
+                         known[k] ? "multiple values for" : "an unexpected keyword", name);
+            return -1;
+        }
+        into[k] = args[n + i];
+    }
+    for (int k = 0; k < required; k++)
+        if (!into[k]) {
+            PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", function, known[k]);
+            return -1;
+        }
+    return 0;
+}
