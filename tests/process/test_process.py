@@ -238,6 +238,23 @@ def test_culprit_is_named_where_main_cannot_be_imported(target, args, printed):
     assert done.stdout == printed, done.stderr
 
 
+def test_exit_is_silent_when_every_warning_is_an_error(tmp_path, start_method):
+    script = tmp_path / "quiet.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import procession_process as pp
+        if __name__ == "__main__":
+            pp.set_start_method({start_method!r})
+            process = pp.Process(target=print, args=("ran",))
+            process.start()
+            process.join()
+        """)
+    )
+    command = [sys.executable, "-X", "dev", "-W", "error", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("ran\n", "", 0)
+
+
 def test_sequence_leaves_nothing(method, leak_check):
     def once():
         process = pp.Process(target=nothing)

@@ -49,6 +49,9 @@ class Connection:
         self._answers: list[tuple[bytes, list[int]]] = []
         self._reading = allocate_lock()
 
+    def __del__(self) -> None:
+        self.sock.close()  # at exit; a socket that is merely dropped warns under -W error
+
     def ask(self, fds: list[int], slot: Slot) -> tuple[int, int]:
         """Have a child forked; return its pid and a pidfd.
 
@@ -156,7 +159,7 @@ def fork_one(fds: list[int], slot: Slot) -> tuple[int, int, Connection]:
     """Have a child forked by the fork server, which is started, or started again, if need be.
 
     Return pid, pidfd and the connection that will tell the status. Raises OSError, ImportError as
-    ``set_forkserver_ preload()`` says, EOFError if a new fork server ends at once too.
+    ``set_forkserver_preload()`` says, EOFError if a new fork server ends at once too.
     """
     with _asking:
         for attempt in (1, 2):
