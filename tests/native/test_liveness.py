@@ -42,6 +42,9 @@ def end(pid):
 
 
 def run(program: str) -> str:
+    # The programs lock and queue by the classes of other distributions.
+    pytest.importorskip("procession_synchronize")
+    pytest.importorskip("procession_queues")
     done = subprocess.run(
         [sys.executable, "-c", PREPARE + textwrap.dedent(program)],
         capture_output=True,

@@ -116,6 +116,7 @@ assert native.check() is None
 
 
 def test_shared_values_are_refused_too(check):
+    pytest.importorskip("procession_sharedctypes")
     check("""
 from procession_sharedctypes import Array, RawArray, Value
 set_memory_limit(memory()["used"] + (1 << 20))

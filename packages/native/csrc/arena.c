@@ -113,24 +113,31 @@ int arena_attach(struct arena *a, int fd, int lease_fd)
     int r = open_view(a, fd, lease_fd);
     if (r != AR_OK) return r;
     struct arena_header *h = a->h;
-    if (SH_GET(&h->magic) != ARENA_MAGIC || SH_GET(&h->layout) != ARENA_LAYOUT || SH_GET(&h->header_size) != sizeof *h) {
-        munmap(a->window[0], WINDOW_SIZE);
-        munmap(a->window, MAX_WINDOWS * sizeof *a->window);
+    uint64_t grown = SH_GET(&h->file_size);
+    /* The length asked again, after what the header says of it: the file may have grown meanwhile, and never shrinks. */
+    if (SH_GET(&h->magic) != ARENA_MAGIC || SH_GET(&h->layout) != ARENA_LAYOUT || SH_GET(&h->header_size) != sizeof *h ||
+        fstat(fd, &s) != 0 || (uint64_t)s.st_size < grown) {
+        arena_unmap(a);
         return AR_LAYOUT;
     }
     a->id = SH_GET(&h->id);
     return AR_OK;
 }
 
-void arena_detach(struct arena *a)
+void arena_unmap(struct arena *a)
 {
-    if (a->self) registry_leave(a);
     for (uint32_t i = MAX_WINDOWS; i-- > 0;)
         if (a->window[i]) munmap(a->window[i], WINDOW_SIZE);
     munmap(a->window, MAX_WINDOWS * sizeof *a->window);
+    refs_free_private(a);
+}
+
+void arena_detach(struct arena *a)
+{
+    if (a->self) registry_leave(a);
+    arena_unmap(a);
     close(a->fd);
     close(a->lease_fd);
-    refs_free_private(a);
     memset(a, 0, sizeof *a);
 }
 

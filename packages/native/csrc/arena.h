@@ -18,7 +18,8 @@
  * reservation: it would count against RLIMIT_AS, and a program that limits its children's memory would break.
  * A block larger than HUGE_SIZE has whole windows of its own and is mapped by exactly those who use it.
  *
- * VALIDITY.  A file is an arena if and only if magic, layout version and header size are this build's.
+ * VALIDITY.  A file is an arena if and only if magic, layout version and header size are this build's and it is as
+ * long as it says.
  *
  * THE ARENA LOCK guards the heap, the registry, all ledgers and all reference counts.  Its word names the
  * owner (slot and generation), see word.h.  Lock order: a queue's locks, then the arena lock; nothing is
@@ -113,6 +114,7 @@ extern struct arena *process_arena;
 
 int  arena_create(struct arena *a, uint64_t limit);        /* AR_OK, AR_SYS, AR_NOMEM; registers us in a slot */
 int  arena_attach(struct arena *a, int fd, int lease_fd);  /* AR_LAYOUT if another version made it; does not register */
+void arena_unmap(struct arena *a);                         /* undoes arena_attach(), but leaves the descriptors open */
 void arena_detach(struct arena *a);                        /* for tests: gives everything back */
 int  arena_ensure(void);                                   /* process_arena exists afterwards */
 bool arena_fd_is_ours(struct arena *a);                    /* false once the program has closed or replaced it */

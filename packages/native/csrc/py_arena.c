@@ -294,7 +294,11 @@ static PyObject *py_attach(PyObject *m, PyObject *args)
     struct arena *a = calloc(1, sizeof *a);
     if (!a) return PyErr_NoMemory();
     int r = arena_attach(a, fd, lease_fd);
-    if (r == AR_OK && (r = registry_take(a, slot, generation)) == AR_OK) r = ref_load_ledger(a);
+    if (r == AR_OK && (r = registry_take(a, slot, generation)) != AR_OK) arena_unmap(a);
+    if (r == AR_OK && (r = ref_load_ledger(a)) != AR_OK) {
+        registry_leave(a);
+        arena_unmap(a);
+    }
     if (r != AR_OK) {
         free(a);
         return core_raise(r, "attaching to the shared memory of the process tree");
