@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from multiprocessing import current_process
+import threading
+from multiprocessing import Process, current_process
 from multiprocessing.managers import RemoteError, SyncManager
 
 KEY = b"shared secret"
@@ -84,5 +85,28 @@ def client(port):
     print("done", flush=True)
 
 
+def hang(address):
+    """Take references, and a lock, and wait for death."""
+    current_process().authkey = KEY
+    manager = Foreign(address=address, authkey=KEY)
+    manager.connect()
+    used, unused, lock = manager.list(), [manager.dict() for _ in range(5)], manager.Lock()
+    # A thread's connection ends here, its process does not.
+    thread = threading.Thread(target=used.append, args=(1,))
+    thread.start()
+    thread.join()
+    child = Process(target=used.append, args=(2,))
+    child.start()
+    child.join()
+    lock.acquire()
+    print(len(used), len(unused), flush=True)
+    sys.stdin.readline()
+
+
 if __name__ == "__main__":
-    serve() if sys.argv[1] == "serve" else client(int(sys.argv[2]))
+    if sys.argv[1] == "serve":
+        serve()
+    elif sys.argv[1] == "hang":
+        hang(sys.argv[2])
+    else:
+        client(int(sys.argv[2]))

@@ -6,6 +6,8 @@ import glob
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,13 @@ class Ours(procession_managers.SyncManager):
 Ours.register("Thing", Thing)
 
 
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "condition did not come true"
+        time.sleep(0.005)
+
+
 def plain_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
@@ -48,6 +57,25 @@ def test_client_of_cpython_uses_our_server(python: str) -> None:
         )
         assert outcome.stdout == "done\n", outcome.stderr
         assert manager._number_of_objects() == 0, manager._debug_info()
+
+
+@pytest.mark.linux_only
+@pytest.mark.parametrize("python", PYTHONS)
+def test_killed_client_of_cpython_leaves_nothing(python: str) -> None:
+    with Ours(authkey=KEY) as manager:
+        process = subprocess.Popen(
+            [python, FOREIGN, "hang", manager.address],
+            env=plain_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None and process.stdin is not None
+        with process, process.stdout, process.stdin:
+            assert process.stdout.readline() == "2 5\n"
+            assert manager._number_of_objects() == 7
+            process.kill()
+        until(lambda: manager._number_of_objects() == 0)
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -6,7 +6,7 @@ import sys
 from _thread import allocate_lock
 from threading import Condition, RLock
 
-from procession_core import transfer_scope
+from procession_core import info, transfer_scope
 
 from ._errors import format_error
 from ._objects import Entry
@@ -242,6 +242,8 @@ class Calls:
                         (UNSERIALIZABLE, f"{text}\n(the exception itself cannot be sent: {refused}{note})")
                     )
                 )
+        who = "a client" if peer.lease is None else f"{peer.lease.name} (pid {peer.lease.pid})"
+        info("manager server refuses a request of %s: %s: %s", who, type(error).__name__, error)
         return bytes(codec.dumps((TRACEBACK, format_error(error, always=True))))
 
     # ---- calls from this process -----------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Functions:
     """
 
     objects: Objects
+    foreigners: Any
     workers: Workers
     registry: dict[str, Any]
     transits: dict[bytes, Any]
@@ -188,9 +189,13 @@ class Functions:
         self.objects.find(ident)
         lease = getattr(peer, "lease", None)
         if lease is not None:
+            if lease.watch >= 0 and not lease.refs.get(ident):
+                # CPython's rule: whoever knows an ident may count it down, also for another process.
+                lease = self.foreigners.holder(ident)
+        if lease is not None:
             have = lease.refs.get(ident, 0)
             if not have:
-                raise ValueError(f"this process has no reference on {ident!r}")
+                raise ValueError(f"this process has no reference on {ident!r} to give back")
             if have == 1:
                 del lease.refs[ident]
             else:

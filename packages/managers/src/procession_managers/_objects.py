@@ -117,9 +117,12 @@ _FALLBACKS: dict[str, Callable[..., Any]] = {
 
 
 class Lease:
-    """A client process, as long as it is connected: the references that it has, the locks that it holds."""
+    """A client process, as long as it is connected: the references that it has, the locks that it holds.
 
-    __slots__ = ("held", "name", "peers", "pid", "refs", "transits")
+    A process that runs CPython's package has one as long as it lives.
+    """
+
+    __slots__ = ("held", "name", "peers", "pid", "refs", "transits", "watch")
 
     def __init__(self, pid: int, name: str) -> None:
         self.pid = pid
@@ -128,6 +131,8 @@ class Lease:
         self.refs: dict[str, int] = {}
         self.held: set[Any] = set()
         self.transits: set[bytes] = set()
+        self.watch = -1
+        """A descriptor that tells the end of a process whose connections do not (_foreign.py)."""
 
 
 class Objects:

@@ -37,7 +37,6 @@ class Peer:
         "_connection",
         "_limit",
         "_missing",
-        "_sock",
         "accepted",
         "address",
         "backlog",
@@ -55,6 +54,7 @@ class Peer:
         "next_lane",
         "outbox",
         "recv",
+        "sock",
         "transfer",
         "wait",
     )
@@ -66,8 +66,8 @@ class Peer:
 
         self._connection = connection
         self.fd: int = connection.fileno()
-        self._sock = socket.socket(fileno=self.fd)
-        self.recv = self._sock.recv
+        self.sock = socket.socket(fileno=self.fd)
+        self.recv = self.sock.recv
         self.marked = marked
         self.codec = codec
         self.transfer = transfer
@@ -141,13 +141,13 @@ class Peer:
         try:
             if size <= _JOIN:
                 frame = _SHORT.pack(size) + data
-                done = self._sock.send(frame, DONTWAIT)
+                done = self.sock.send(frame, DONTWAIT)
                 if done == size + 4:
                     return True
                 self.outbox += frame[done:]
                 return False
             head = _header(size)
-            done = self._sock.sendmsg((head, data), (), DONTWAIT)
+            done = self.sock.sendmsg((head, data), (), DONTWAIT)
         except BlockingIOError:
             done = 0
             head = _header(size)
@@ -173,7 +173,7 @@ class Peer:
         while self.outbox:
             try:
                 with memoryview(self.outbox) as view:
-                    done = self._sock.send(view[: 1 << 20], DONTWAIT)
+                    done = self.sock.send(view[: 1 << 20], DONTWAIT)
             except BlockingIOError:
                 return False
             del self.outbox[:done]
@@ -183,7 +183,7 @@ class Peer:
         """Close the connection."""
         if not self.closed:
             self.closed = True
-            self._sock.detach()
+            self.sock.detach()
             self._connection.close()
             self.last = self.lane = self.next_lane = None
             self.backlog.clear()

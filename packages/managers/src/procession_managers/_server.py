@@ -17,12 +17,13 @@ from procession_core import AuthenticationError, debug, default_reducer, info, r
 
 from . import _poller as poller
 from ._calls import Calls
+from ._foreign import Foreigners
 from ._functions import Functions
 from ._lane import KEY_BYTES, make_queue, open_queue
 from ._local import LocalLink
 from ._objects import Lease, Objects
 from ._peer import EncryptedPeer, Peer, PickleCodec, TooLong, XmlCodec
-from ._protocol import CANCEL, DROP, HELLO, REDEEM, RENEW
+from ._protocol import CANCEL, DROP, ERROR, HELLO, REDEEM, RENEW
 from ._serving import serving
 from ._transit import ManagerTransfer
 from ._workers import Workers
@@ -87,10 +88,12 @@ class Server(Calls, Functions):
         self.local_link = LocalLink(self)
         self.stopping = False
         self._poller: Any = None
+        self.foreigners: Any = None
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
         self._ready: list[Peer] = []
         self._loop_thread = 0
+        self._acceptor: Thread | None = None
         self._wake_read = self._wake_write = self._knock = -1
         self._parent = -1
         self._control: Any = None
@@ -133,6 +136,7 @@ class Server(Calls, Functions):
         self._enter()
         self._loop_thread = get_ident()
         self._poller = poller.make_poller()
+        self.foreigners = Foreigners(self._poller)
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -170,12 +174,18 @@ class Server(Calls, Functions):
             # The first client: a thread for accepting, which a manager that nobody uses does without.
             self._poller.unregister(fd)
             self._knock = -1
-            Thread(target=self._accept, name="procession-manager-accept", daemon=True).start()
+            self._acceptor = Thread(target=self._accept, name="procession-manager-accept", daemon=True)
+            self._acceptor.start()
         elif self._control is not None and fd == self._control.fileno():
             self.stopping = True
         elif fd == self._parent:
             info("manager server ends because its parent has ended")
             self.stopping = True
+        else:
+            with self.gate:
+                lease = self.foreigners.ended(fd)
+                if lease is not None:
+                    self._end_lease(lease)
 
     def wake(self) -> None:
         """Let the loop look at what another thread has changed."""
@@ -218,6 +228,7 @@ class Server(Calls, Functions):
         self._close_listener()
         if self._poller is not None:
             self._poller.close()
+            self.foreigners.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
             self._wake_read = self._wake_write = -1
@@ -225,13 +236,19 @@ class Server(Calls, Functions):
     def _close_listener(self) -> None:
         import socket
 
-        try:
-            # Closing alone does not wake the thread that waits in accept().
-            with socket.socket(fileno=os.dup(self.listener.fileno())) as copy:
-                copy.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.listener.close()
+        listener = self.listener
+        if self._acceptor is not None and listener._socket is not None:
+            # The thread must be gone before the descriptor is: it may be about to wait for it, and the number may be
+            # somebody else's a moment after close(). Shutting the socket down ends its wait.
+            sock, listener._socket = listener._socket, None
+            try:
+                with socket.socket(fileno=os.dup(sock.fileno())) as copy:
+                    copy.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            self._acceptor.join(1.0)
+            listener._socket = sock
+        listener.close()
 
     def after_fork(self) -> None:
         """In the child of a fork: the connections are the parent's; copies here would keep them open."""
@@ -246,6 +263,7 @@ class Server(Calls, Functions):
                 os.close(fd)
         if self._poller is not None:
             self._poller.close()
+            self.foreigners.close()
         self._wake_read = self._wake_write = -1
         serving.server = None
 
@@ -257,7 +275,7 @@ class Server(Calls, Functions):
                 connection = self.listener.accept()
             except AuthenticationError as error:
                 info("manager server refuses a client: %s", error)
-            except OSError as error:
+            except Exception as error:
                 if self.stopping:
                     return
                 info("manager server cannot accept a client: %r", error)
@@ -279,6 +297,10 @@ class Server(Calls, Functions):
         peer = kind(connection, marked, codec, transfer, self.max_message)
         if marked:
             transfer.grant = lambda ident: self.grant(peer, ident)
+        else:
+            peer.lease = self.foreigners.lease(peer.sock)
+            if peer.lease is not None:
+                peer.lease.peers.add(peer)
         self.peers[peer.fd] = peer
         self._poller.register(peer.fd, poller.IN)
         if not poller.LIVE:
@@ -302,8 +324,10 @@ class Server(Calls, Functions):
         lease = peer.lease
         if lease is not None:
             lease.peers.discard(peer)
-            if not lease.peers:
+            if not lease.peers and lease.watch < 0:
                 self._end_lease(lease)
+            elif not lease.peers and not lease.refs and not lease.held:
+                self.foreigners.forget(lease)
 
     def _end_lease(self, lease: Lease) -> None:
         for key, found in list(self.leases.items()):
@@ -382,8 +406,7 @@ class Server(Calls, Functions):
         if peer.closed:
             return False
         if peer.lane is not None:
-            peer.lane(data)
-            return True
+            return self._send_in_lane(peer, data)
         try:
             if not peer.write(data):
                 self._poller.modify(peer.fd, poller.OUT)
@@ -394,6 +417,21 @@ class Server(Calls, Functions):
             self.drop_peer(peer)
             return False
         return True
+
+    def _send_in_lane(self, peer: Peer, data: bytes, again: bool = True) -> bool:
+        try:
+            peer.lane(data)
+        except MemoryError as error:
+            if again:
+                # The arena is at its limit. The client can be told, in few bytes.
+                return self._send_in_lane(peer, self.encode_error(peer, ERROR, error), again=False)
+            self.drop_peer(peer)
+        except Exception as error:  # the client has made its queue small, or shut it down
+            info("manager server drops a client: %r", error)
+            self.drop_peer(peer)
+        else:
+            return True
+        return False
 
     def park(self, peer: Peer, wait: Wait) -> None:
         """Remember that *peer* waits. Holds the gate."""
@@ -414,7 +452,7 @@ class Server(Calls, Functions):
             self._requests._patient()
             Thread(target=self._serve_lanes, name="procession-manager-lanes", daemon=True).start()
         peer.key = os.urandom(KEY_BYTES)
-        peer.next_lane = answers.put
+        peer.next_lane = answers.put_nowait
         self.lanes[peer.key] = peer
         return self._requests.handle(), peer.key
 
@@ -428,8 +466,14 @@ class Server(Calls, Functions):
         lanes = self.lanes
         gate = self.gate
         while not self.stopping:
-            data = get()
-            peer = lanes.get(data[-KEY_BYTES:])
+            try:
+                data = get()
+                peer = lanes.get(data[-KEY_BYTES:])
+            except Exception as error:
+                # Whoever belongs to the tree can put anything here.
+                info("manager server refuses a request: %r", error)
+                sleep(0.01)
+                continue
             if peer is None:
                 continue
             with gate:
