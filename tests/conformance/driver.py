@@ -64,6 +64,39 @@ elif SUITE == "futures":
         for _name, _value in list(vars(_module).items()):
             if isinstance(_value, type) and issubclass(_value, unittest.TestCase) and "Process" in _name:
                 globals()[_name] = _value
+elif SUITE == "executor":
+    from concurrent.futures import Executor as _Executor
+
+    from test.test_concurrent_futures import executor as _calls
+    from test.test_concurrent_futures import test_as_completed as _as_completed
+    from test.test_concurrent_futures import test_wait as _wait
+    from test.test_concurrent_futures import util as _util
+
+    import procession
+
+    class _PoolExecutor(_Executor):
+        """``pool.executor()`` with a pool of its own, as ProcessPoolExecutor has."""
+
+        def __init__(self, max_workers=None, mp_context=None, initializer=None, initargs=()):
+            if max_workers is not None and max_workers <= 0:
+                raise ValueError("max_workers must be greater than 0")
+            self.pool = (mp_context or procession).Pool(max_workers, initializer, initargs)
+            self.inner = self.pool.executor()
+            self.submit, self.map = self.inner.submit, self.inner.map
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            self.inner.shutdown(wait, cancel_futures=cancel_futures)
+            self.pool.close()
+            if wait:
+                self.pool.join()
+
+    for _start in ("Fork", "Spawn", "Forkserver"):
+        _mixin = getattr(_util, f"ProcessPool{_start}Mixin")
+        for _tests in (_calls.ExecutorTest, _as_completed.AsCompletedTests, _wait.WaitTests):
+            _name = f"Pool{_start}{_tests.__name__}"
+            globals()[_name] = type(
+                _name, (_mixin, _tests, _util.BaseTestCase), {"executor_type": _PoolExecutor}
+            )
 else:
     import test._test_multiprocessing as _suite
 

@@ -1,7 +1,8 @@
 """Runs a suite of CPython's tests against procession, test by test with a time limit each, and judges the outcome.
 
-Also a program: ``python tests/conformance/runner.py METHOD[,METHOD] [--suite multiprocessing|main_handling|futures]
-[--plain] [PATTERN ...]`` prints what did not pass; --plain runs the standard library itself.
+Also a program: ``python tests/conformance/runner.py METHOD[,METHOD] [--suite SUITE] [--plain] [PATTERN ...]`` prints what
+did not pass. A suite is multiprocessing, main_handling, futures (ProcessPoolExecutor on our contexts) or executor
+(``pool.executor()`` in its place); --plain runs the standard library itself.
 """
 
 from __future__ import annotations

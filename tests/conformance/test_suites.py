@@ -22,6 +22,7 @@ SUITES = [
     ("multiprocessing", "forkserver", "test._test_multiprocessing"),
     ("main_handling", "any", "test.test_multiprocessing_main_handling"),
     ("futures", "any", "test.test_concurrent_futures.executor"),
+    ("executor", "any", "test.test_concurrent_futures.executor"),
 ]
 
 

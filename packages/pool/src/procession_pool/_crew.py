@@ -145,6 +145,9 @@ class Crew:
         """Send a function; False: no room now."""
         return True
 
+    def forget(self, worker: Worker, function: Function) -> None:
+        """Drop a function that was sent, whose job is over."""
+
     def message(self, engine: Engine, worker: Worker, data: bytes) -> None:
         """A worker has sent something that is no result. The engine's lock is held."""
 

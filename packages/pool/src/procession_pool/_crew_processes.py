@@ -11,7 +11,7 @@ from procession_process import start_all
 
 from ._crew import Crew, Evidence, Worker
 from ._errors import BrokenPoolError, format_traceback
-from ._payload import ERROR, KeptByTask, Payloads, rebuild_error
+from ._payload import ERROR, PICKLED, KeptByTask, Payloads, rebuild_error
 from ._transport import open_hub, open_link
 from ._worker import EXIT_VALUE, FUNCTION, INIT_FAILED, READY, STOP, Setup, work
 
@@ -185,14 +185,17 @@ class ProcessCrew(Crew):
 
     def teach(self, worker: Worker, function: Function) -> bool:
         target: Any = worker
-        payload = function.payload
-        if len(payload) > 4000:
+        if function.transient:
             tag, data, *_ = target.payloads.dumps(function.function)
             target.kept.assign(-function.slot - 1)
         else:
-            tag, data = 16, payload
-        message = FUNCTION + default_reducer.dumps((function.slot, function.soft_timeout, tag, data))
-        return worker.channel.message(message)  # type: ignore[no-any-return]
+            tag, data = PICKLED, function.payload
+        lesson = (function.slot, function.stateful, function.soft_timeout, tag, data)
+        return worker.channel.message(FUNCTION + default_reducer.dumps(lesson))  # type: ignore[no-any-return]
+
+    def forget(self, worker: Worker, function: Function) -> None:
+        target: Any = worker
+        target.kept.release(-function.slot - 1)
 
     def message(self, engine: Engine, worker: Worker, data: bytes) -> None:
         kind, rest = data[:1], data[1:]

@@ -127,6 +127,9 @@ class QueueCrew(Crew):
         worker.channel.functions[function.slot] = function
         return True
 
+    def forget(self, worker: Worker, function: Function) -> None:
+        worker.channel.functions.pop(function.slot, None)
+
     def tend(self, engine: Engine) -> None:
         for process in [p for p in self.processes if p.exitcode is not None]:
             process.join()

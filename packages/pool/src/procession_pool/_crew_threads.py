@@ -243,6 +243,9 @@ class ThreadCrew(Crew):
         worker.channel.functions[function.slot] = function
         return True
 
+    def forget(self, worker: Worker, function: Function) -> None:
+        worker.channel.functions.pop(function.slot, None)
+
     def message(self, engine: Engine, worker: Worker, data: Any) -> None:
         kind, value = data
         worker.ready = True

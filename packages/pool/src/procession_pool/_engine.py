@@ -167,17 +167,7 @@ class Engine(EngineWaiting):
             self._pump()
             if job._sealed:
                 return False
-            busy: list[Worker] = []
-            for worker in self.workers:
-                for batch in list(worker.batches.values()):
-                    if batch.job is not job and (batch.jobs is None or job not in batch.jobs):
-                        continue
-                    if batch.jobs is None or len(batch.jobs) == 1:
-                        self._take_back(worker, batch, 0)
-                    else:
-                        self._take_back(worker, batch, batch.jobs.index(job) if job in batch.jobs else 0)
-                    if batch.received < batch.count and (batch.jobs is None or job in batch.jobs):
-                        busy.append(worker)
+            busy = self._withdraw(job)
             if busy and not running:
                 self._dispatch()
                 return False
@@ -188,6 +178,32 @@ class Engine(EngineWaiting):
             return True
         finally:
             self.leave()
+
+    def abandon(self, job: Job) -> None:
+        """Nobody wants the results: drop the tasks that have not begun, let the others end."""
+        self.enter()
+        try:
+            if not job._sealed:
+                self._withdraw(job)
+                job._abort(CancelledError("nobody waits for the result"))
+                self._dispatch()
+        finally:
+            self.leave()
+
+    def _withdraw(self, job: Job) -> list[Worker]:
+        # Takes back what has not begun; returns the workers that run the rest.
+        busy: list[Worker] = []
+        for worker in self.workers:
+            for batch in list(worker.batches.values()):
+                if batch.job is not job and (batch.jobs is None or job not in batch.jobs):
+                    continue
+                if batch.jobs is None or len(batch.jobs) == 1:
+                    self._take_back(worker, batch, 0)
+                else:
+                    self._take_back(worker, batch, batch.jobs.index(job) if job in batch.jobs else 0)
+                if batch.received < batch.count and (batch.jobs is None or job in batch.jobs):
+                    busy.append(worker)
+        return busy
 
     def close(self) -> None:
         """No new jobs; the workers end when all are done."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ._functions import Function
     from ._iterators import IMapIterator
     from ._results import Job
 
@@ -59,6 +60,13 @@ class EngineJobs(EngineState):
             job._publish()
         else:
             self.callbacks.append((Announcement(self, job, callback), job._value))
+
+    def forget(self, function: Function) -> None:
+        """Have the workers drop a function whose job is over, under the lock."""
+        for worker in self.workers:
+            if worker.known.get(function.slot) is function:
+                del worker.known[function.slot]
+                self.crew.forget(worker, function)
 
     def job_over(self, job: Job) -> None:
         """Called by a job that is complete, under the lock."""

@@ -69,21 +69,19 @@ def _make_class() -> type[Any]:
             inner = self._pool._istarmap(fn, zip(*iterables, strict=False), chunksize, buffersize)
 
             def results() -> Iterator[Any]:
-                while True:
-                    try:
+                # No name for a result: it would keep it alive until the next is there.
+                try:
+                    while True:
                         if deadline is None:
-                            value = next(inner)
+                            yield next(inner)
                         else:
-                            value = inner.next(max(0.0, deadline - time.monotonic()))
-                    except StopIteration:
-                        return
-                    except Late:
-                        inner.cancel()
-                        raise TimeoutError(f"results were not there within {timeout} s") from None
-                    except BaseException:
-                        inner.cancel()
-                        raise
-                    yield value
+                            yield inner.next(max(0.0, deadline - time.monotonic()))
+                except StopIteration:
+                    return
+                except Late:
+                    raise TimeoutError(f"results were not there within {timeout} s") from None
+                finally:
+                    inner._engine.abandon(inner)
 
             return results()
 

@@ -1,8 +1,14 @@
-"""Functions as the workers get them: pickled once, kept by the workers, compared by their bytes."""
+"""Functions as the workers get them: pickled once, kept by the workers, compared by their bytes.
+
+What has a state of its own (a bound method, a partial, an object with ``__call__``) is kept as its pickle and
+unpickled for each task or chunk, as the standard library's workers do: what a task does to it is not seen by the
+next. What is large, or is no more than an object in the pool's own process, is forgotten when its job is over.
+"""
 
 from __future__ import annotations
 
-from types import BuiltinFunctionType, FunctionType
+import sys
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from procession_core import default_reducer
 
@@ -27,25 +33,28 @@ SLOTS = 256
 _BY_REFERENCE = 200
 """A plain function whose pickle is no longer than this was pickled as a name, so it cannot change."""
 
+_SMALL = 4000
+"""A function whose pickle is longer than this is sent through a block, and not kept for later jobs."""
+
 
 class Function:
     """A function (with what is to be done around each call) and the worker's slot for it.
 
-    ``average`` is the measured time of a call in seconds, None before the first.
+    ``function`` is None where its pickle, ``payload``, is enough. ``average`` is the measured time of a call in
+    seconds, None before the first.
     """
 
-    __slots__ = ("average", "call", "function", "name", "payload", "serial", "slot", "soft_timeout")
+    __slots__ = ("average", "function", "name", "payload", "slot", "soft_timeout", "stateful", "transient")
 
-    def __init__(
-        self, serial: int, function: Callable[..., Any], payload: bytes, soft_timeout: float | None
-    ) -> None:
-        self.serial = serial
+    def __init__(self, serial: int, function: Callable[..., Any], soft_timeout: float | None, payload: bytes) -> None:
         self.slot = serial % SLOTS
-        self.function = function
+        self.function: Callable[..., Any] | None = function
         self.payload = payload
         self.soft_timeout = soft_timeout
         self.name: str = getattr(function, "__qualname__", None) or type(function).__qualname__
         self.average: float | None = None
+        self.stateful = not _is_plain(function)
+        self.transient = False
 
 
 class FunctionTable:
@@ -66,22 +75,46 @@ class FunctionTable:
 
     def get(self, function: Callable[..., Any], soft_timeout: float | None) -> Function:
         """Return the entry of *function*. Raises what pickling it raises."""
-        plain = type(function) in (FunctionType, BuiltinFunctionType, type)
-        if plain:
-            known = self._by_identity.get((function, soft_timeout))
-            if known is not None:
-                return known
-        payload = default_reducer.dumps(function) if self._pickling else b""
-        found = self._by_payload.get((payload, soft_timeout)) if self._pickling else None
-        if found is None:
-            self._serial += 1
-            found = Function(self._serial, function, payload, soft_timeout)
-            if self._pickling:
-                self._by_payload[payload, soft_timeout] = found
-                if len(self._by_payload) > SLOTS // 2:
-                    self._by_payload.pop(next(iter(self._by_payload)))
-        if plain and len(payload) <= _BY_REFERENCE:
-            self._by_identity[function, soft_timeout] = found
-            if len(self._by_identity) > SLOTS // 2:
-                self._by_identity.pop(next(iter(self._by_identity)))
+        found = self._pickled(function, soft_timeout) if self._pickling else self._new(function, soft_timeout, b"")
+        if found.stateful:
+            named = False
+        elif self._pickling:
+            named = len(found.payload) <= _BY_REFERENCE and not found.transient
+        else:
+            named = getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
+        if named:
+            _keep(self._by_identity, (function, soft_timeout), found)
+        elif not self._pickling:
+            found.transient = True
         return found
+
+    def _pickled(self, function: Callable[..., Any], soft_timeout: float | None) -> Function:
+        payload = default_reducer.dumps(function)
+        if len(payload) > _SMALL:
+            found = self._new(function, soft_timeout, b"")
+            found.transient = True
+            return found
+        known = self._by_payload.get((payload, soft_timeout))
+        if known is not None:
+            return known
+        found = self._new(function, soft_timeout, payload)
+        found.function = None
+        _keep(self._by_payload, (payload, soft_timeout), found)
+        return found
+
+    def _new(self, function: Callable[..., Any], soft_timeout: float | None, payload: bytes) -> Function:
+        self._serial += 1
+        return Function(self._serial, function, soft_timeout, payload)
+
+
+def _is_plain(function: Callable[..., Any]) -> bool:
+    """Say whether calls of *function* cannot change it."""
+    if type(function) is BuiltinFunctionType:
+        return function.__self__ is None or type(function.__self__) is ModuleType
+    return type(function) is FunctionType or isinstance(function, type)
+
+
+def _keep(table: dict[Any, Function], key: Any, function: Function) -> None:
+    table[key] = function
+    if len(table) > SLOTS // 2:
+        table.pop(next(iter(table)))

@@ -96,7 +96,9 @@ class Job:
     def _publish(self) -> None:
         self._over = True
         self._pool = None
-        self._function = None
+        function, self._function = self._function, None
+        if function is not None and function.transient:
+            self._engine.forget(function)
         self._engine.job_over(self)
 
 

@@ -8,6 +8,7 @@ import sys
 from procession_core import debug, default_reducer, info, runtime
 
 from ._errors import MaybeEncodingError, SoftTimeoutError
+from ._functions import CALL_CHUNK
 from ._payload import KeptUntilRead, Payloads
 from ._transport import DUMP_SIGNAL
 
@@ -70,6 +71,19 @@ class _Raises:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise self._error
+
+
+class _Stateful:
+    """A function that is unpickled for each task (or chunk), so that none sees what another has done to it."""
+
+    def __init__(self, *recipe: Any) -> None:
+        self._recipe = recipe
+
+    def fresh(self) -> Callable[..., Any]:
+        return _function(*self._recipe)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fresh()(*args, **kwargs)
 
 
 class _SoftlyTimed:
@@ -142,6 +156,7 @@ def _quiet_payload(payloads: Payloads, value: Any) -> bytes:
 def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
     functions: dict[int, Callable[..., Any]] = {}
     loads = payloads.loads
+    copies = Payloads(kept).loads
     failed = payloads.failed
     encode = payloads.dumps
     take = channel.next
@@ -167,13 +182,17 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
                     return
             elif type(record) is tuple:
                 function = functions[record[1]]
-                while channel.in_hand:
-                    run(function, loads, dumps, failed, 1 << 30)
+                if record[2] >= CALL_CHUNK and type(function) is _Stateful:
+                    while channel.in_hand:
+                        run(function.fresh(), loads, dumps, failed, 1)
+                else:
+                    while channel.in_hand:
+                        run(function, loads, dumps, failed, 1 << 30)
                 function = None  # type: ignore[assignment]
                 collect()
             elif record[:1] == FUNCTION:
-                slot, soft_timeout, tag, data = default_reducer.loads(record[1:])
-                functions[slot] = _function(loads, tag, data, soft_timeout)
+                slot, stateful, *recipe = default_reducer.loads(record[1:])
+                functions[slot] = _Stateful(copies, *recipe) if stateful else _function(loads, *recipe)
             elif record[:1] == STOP:
                 return
         except KeyboardInterrupt:
@@ -185,7 +204,7 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
 
 
 def _function(
-    loads: Callable[[int, bytes], Any], tag: int, data: bytes, soft_timeout: float | None
+    loads: Callable[[int, bytes], Any], soft_timeout: float | None, tag: int, data: bytes
 ) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = loads(tag, data)
