@@ -1,8 +1,9 @@
 """Runs a suite of CPython's tests against procession, test by test with a time limit each, and judges the outcome.
 
-Also a program: ``python tests/conformance/runner.py METHOD[,METHOD] [--suite SUITE] [--plain] [PATTERN ...]`` prints what
-did not pass. A suite is multiprocessing, main_handling, futures (ProcessPoolExecutor on our contexts) or executor
-(``pool.executor()`` in its place); --plain runs the standard library itself.
+Also a program: ``python tests/conformance/runner.py METHOD[,METHOD] [--suite SUITE] [--plain] [--seconds LIMIT]
+[PATTERN ...]`` prints what did not pass, as soon as it is known. A suite is multiprocessing, main_handling, futures
+(ProcessPoolExecutor on our contexts) or executor (``pool.executor()`` in its place); --plain runs the standard library
+itself, --seconds gives each test more time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,30 +80,52 @@ def names(method: str, suite: str, plain: bool = False) -> list[str]:
     return [line for line in done.stdout.split() if "." in line]
 
 
-def _limit(name: str) -> float:
-    return max([SECONDS, *(seconds for pattern, seconds in LONGER.items() if fnmatch.fnmatch(name, pattern))])
+def _limit(name: str, seconds: float) -> float:
+    return max([seconds, *(longer for pattern, longer in LONGER.items() if fnmatch.fnmatch(name, pattern))])
 
 
-def run(method: str, suite: str, wanted: list[str], plain: bool = False) -> list[Outcome]:
+def run(
+    method: str,
+    suite: str,
+    wanted: list[str],
+    plain: bool = False,
+    seconds: float = SECONDS,
+    report: Callable[[Outcome], object] = lambda outcome: None,
+) -> list[Outcome]:
     """Run *wanted* and return an outcome for each. A test that hangs or crashes costs a restart, not the rest."""
     outcomes: list[Outcome] = []
     left = list(wanted)
     while left:
-        finished, found = _stretch(method, suite, left, plain)
+        finished, found = _stretch(method, suite, left, plain, seconds, report)
         outcomes += found
         done = {outcome.name for outcome in found}
         remaining = [name for name in left if name not in done]
         if finished or len(remaining) == len(left):
             text = "did not run: its class or module could not be set up"
-            outcomes += [Outcome(name, "fixture", 0.0, text) for name in remaining]
+            unset = [Outcome(name, "fixture", 0.0, text) for name in remaining]
+            outcomes += unset
+            for outcome in unset:
+                report(outcome)
             break
         left = remaining
     return outcomes
 
 
-def _stretch(method: str, suite: str, wanted: list[str], plain: bool) -> tuple[bool, list[Outcome]]:
+def _stretch(
+    method: str,
+    suite: str,
+    wanted: list[str],
+    plain: bool,
+    seconds: float,
+    report: Callable[[Outcome], object],
+) -> tuple[bool, list[Outcome]]:
     """Run in one process until it ends or must be ended; return whether it came to its end."""
     outcomes: list[Outcome] = []
+
+    def note(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        report(outcome)
+
     reads, writes = os.pipe()
     with tempfile.NamedTemporaryFile("w", suffix=".tests") as listed, tempfile.TemporaryFile("w+") as log:
         listed.write("\n".join(wanted))
@@ -120,13 +144,13 @@ def _stretch(method: str, suite: str, wanted: list[str], plain: bool) -> tuple[b
         fixtures: list[str] = []
         try:
             while True:
-                limit = _limit(current) if current else SECONDS
+                limit = _limit(current, seconds) if current else seconds
                 ready = select.select([reads], [], [], max(0.0, begun + limit - time.monotonic()))[0]
                 if not ready:
                     os.kill(process.pid, signal.SIGUSR1)
                     time.sleep(0.5)
                     text = f"no end within {limit:.0f} s\n{_tail(log)}"
-                    outcomes.append(Outcome(current or wanted[0], "hang", time.monotonic() - begun, text))
+                    note(Outcome(current or wanted[0], "hang", time.monotonic() - begun, text))
                     return False, outcomes
                 data = os.read(reads, 1 << 16)
                 if not data:
@@ -136,11 +160,11 @@ def _stretch(method: str, suite: str, wanted: list[str], plain: bool) -> tuple[b
                     if "begin" in line:
                         current, begun = line["begin"], time.monotonic()
                     elif "end" in line:
-                        seconds = time.monotonic() - begun
-                        outcomes.append(Outcome(line["end"], line["status"], seconds, line["text"]))
+                        took = time.monotonic() - begun
+                        note(Outcome(line["end"], line["status"], took, line["text"]))
                         current, begun = "", time.monotonic()
                     elif "fixture" in line:
-                        outcomes.append(Outcome(line["fixture"], line["status"], 0.0, line["text"]))
+                        note(Outcome(line["fixture"], line["status"], 0.0, line["text"]))
                         fixtures.append(line["fixture"])
                     else:
                         finished = True
@@ -149,7 +173,7 @@ def _stretch(method: str, suite: str, wanted: list[str], plain: bool) -> tuple[b
             if not finished:
                 code = process.wait(30)
                 text = f"the test process ended with {code}\n{_tail(log)}"
-                outcomes.append(Outcome(current or wanted[0], "crash", 0.0, text))
+                note(Outcome(current or wanted[0], "crash", 0.0, text))
             return finished, outcomes
         finally:
             os.close(reads)
@@ -229,27 +253,32 @@ def expected(entries: list[dict[str, Any]], name: str) -> bool:
 
 def main(arguments: list[str]) -> int:
     """The command."""
-    plain = "--plain" in arguments
-    suite = "multiprocessing"
+    plain, suite, seconds = "--plain" in arguments, "multiprocessing", SECONDS
     if "--suite" in arguments:
         index = arguments.index("--suite")
         suite = arguments[index + 1]
         del arguments[index : index + 2]
+    if "--seconds" in arguments:
+        index = arguments.index("--seconds")
+        seconds = float(arguments[index + 1])
+        del arguments[index : index + 2]
     arguments = [argument for argument in arguments if argument != "--plain"]
     entries = [] if plain else known("portable" if is_portable() else "native")
-    bad = 0
+    bad: list[Outcome] = []
+
+    def report(outcome: Outcome) -> None:
+        if outcome.status not in GOOD and not expected(entries, outcome.name):
+            bad.append(outcome)
+            head = f"==== {method} {outcome.name}: {outcome.status} ({outcome.seconds:.1f} s)"
+            print(f"{head}\n{outcome.text}", flush=True)
+
     for method in arguments[0].split(","):
         wanted = names(method, suite, plain)
         if arguments[1:]:
             wanted = [
                 name for name in wanted if any(fnmatch.fnmatch(name, pattern) for pattern in arguments[1:])
             ]
-        outcomes = run(method, suite, runnable(entries, wanted), plain)
-        for outcome in outcomes:
-            if outcome.status not in GOOD and not expected(entries, outcome.name):
-                bad += 1
-                head = f"==== {method} {outcome.name}: {outcome.status} ({outcome.seconds:.1f} s)"
-                print(f"{head}\n{outcome.text}", flush=True)
+        outcomes = run(method, suite, runnable(entries, wanted), plain, seconds, report)
         slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:5]
         slow = ", ".join(f"{outcome.name} {outcome.seconds:.1f} s" for outcome in slowest)
         print(f"#### {method}: {count(outcomes, entries)}; slowest: {slow}", flush=True)

@@ -71,8 +71,10 @@ def test_a_child_that_exits():
 
 
 def test_what_cannot_be_waited_for():
-    with pytest.raises(TypeError, match="fileno"):
+    with pytest.raises(ValueError, match="^Invalid file object: 'text' has no fileno"):
         wait(["text"], 0)
+    with pytest.raises(ValueError, match="^Invalid file descriptor: -1"):
+        wait([-1], 0)
     first, second = Pipe()
     first.close()
     with pytest.raises(OSError, match="handle is closed"):

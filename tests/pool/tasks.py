@@ -46,6 +46,12 @@ def pid(_: object = None) -> int:
     return os.getpid()
 
 
+def name_of_worker() -> str:
+    from procession_process import current_process
+
+    return current_process().name
+
+
 def fail_on(bad: int, x: int) -> int:
     if x == bad:
         raise ValueError(f"bad {x}")

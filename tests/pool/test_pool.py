@@ -14,6 +14,7 @@ import pytest
 
 from procession_core import TimeoutError  # noqa: A004 - the documented name
 from procession_pool import CancelledError, Pool, RemoteTraceback, ThreadPool
+from procession_process import get_start_method
 
 from . import tasks
 
@@ -336,8 +337,14 @@ def test_repr(any_pool: Any) -> None:
 def test_a_pool_is_not_pickled(any_pool: Any) -> None:
     import pickle
 
-    with pytest.raises(TypeError, match="pool objects cannot be passed between processes or pickled"):
+    with pytest.raises(NotImplementedError, match="pool objects cannot be passed between processes or pickled"):
         pickle.dumps(any_pool)
+
+
+def test_workers_are_named_after_the_start_method() -> None:
+    method = get_start_method() or ""
+    with Pool(1) as pool:
+        assert pool.apply(tasks.name_of_worker).lower().startswith(f"{method}poolworker-")
 
 
 def test_results_convert_to_futures_and_are_awaitable(any_pool: Any) -> None:

@@ -43,6 +43,37 @@ def test_one_copy_of_every_module() -> None:
     assert done.returncode == 0, done.stderr
 
 
+NAMED = """
+import logging, multiprocessing as mp
+
+def log():
+    for _ in range(2):
+        logging.getLogger("multiprocessing").warning("from %s", mp.current_process().name)
+        assert logging.getLogger("multiprocessing") is mp.get_logger()
+        assert mp.get_logger().name == "multiprocessing" == mp.util.LOGGER_NAME
+
+if __name__ == "__main__":
+    logging.getLogger("multiprocessing").setLevel(logging.ERROR)
+    assert mp.get_logger().level == logging.ERROR
+    mp.log_to_stderr(logging.WARNING)
+    for method in mp.get_all_start_methods():
+        child = mp.get_context(method).Process(target=log, name=method)
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+"""
+
+
+def test_logger_is_found_under_the_name_of_the_alias(tmp_path: Path) -> None:
+    script = tmp_path / "named.py"
+    script.write_text(NAMED)
+    done = python("-m", "procession", str(script))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        f"[WARNING/{method}] from {method}" for method in ("fork", "spawn", "forkserver") for _ in range(2)
+    ]
+
+
 TREE = """
 import sys
 import multiprocessing as mp

@@ -34,8 +34,10 @@ def test_the_lock_is_that_of_the_condition(kind: Any) -> None:
 @pytest.mark.parametrize("make_cond", [Condition, lambda: Condition(Lock()), lambda: Condition(RLock())])
 def test_calls_without_the_lock(make_cond: Any) -> None:
     cond = make_cond()
-    for call in (cond.wait, cond.notify, cond.notify_all):
-        with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"^must acquire\(\) condition before using wait\(\)"):
+        cond.wait()
+    for call in (cond.notify, cond.notify_all):
+        with pytest.raises(AssertionError, match="^lock is not owned"):
             call()
     with pytest.raises(AssertionError):
         cond.wait(0)

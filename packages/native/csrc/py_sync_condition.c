@@ -2,6 +2,7 @@
 #include "py_sync.h"
 
 #include <limits.h>
+#include <string.h>
 
 PyTypeObject *sync_condition_type;
 
@@ -10,7 +11,9 @@ static SyncObject *lock_of(SyncObject *self) { return (SyncObject *)self->lock; 
 static int check_owned(SyncObject *self, const char *what)
 {
     if (sync_lock_mine(process_arena, lock_of(self)->at.lock)) return 0;
-    PyErr_Format(PyExc_AssertionError, "must acquire() condition before using %s()", what);
+    // CPython's two texts begin differently.
+    const char *begin = strcmp(what, "wait") ? "lock is not owned: " : "";
+    PyErr_Format(PyExc_AssertionError, "%smust acquire() condition before using %s()", begin, what);
     return -1;
 }
 

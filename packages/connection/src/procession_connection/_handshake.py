@@ -137,7 +137,7 @@ def _verdict(authkey: bytes, message: bytes, response: bytes) -> Handshake:
 
 def _respond(authkey: bytes, message: bytes) -> bytes:
     if not message.startswith(CHALLENGE):
-        raise AuthenticationError(f"protocol error, expected a challenge, got {message!r}")
+        raise AuthenticationError(f"Protocol error, expected challenge: message={message!r}")
     return create_response(authkey, message[len(CHALLENGE) :])
 
 

@@ -19,13 +19,15 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     a descriptor. A connection is ready when a message or the end of the stream can be received. A negative
     *timeout* means zero. The result is empty when nothing was ready in time.
 
-    Raises OSError for what is closed, TypeError for what has no descriptor.
+    Raises OSError for what is closed, ValueError for what has no descriptor.
     """
     objects = object_list if type(object_list) is list else list(object_list)
     fds = []
     asked = []
     for obj in objects:
         if type(obj) is int:
+            if obj < 0:
+                raise ValueError(f"Invalid file descriptor: {obj}")
             fds.append(obj)
             continue
         try:
@@ -34,8 +36,8 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
             try:
                 fds.append(obj.__index__())
             except AttributeError:
-                raise TypeError(
-                    f"{obj!r} cannot be waited for: it has no fileno(); give connections, sockets or descriptors"
+                raise ValueError(
+                    f"Invalid file object: {obj!r} has no fileno(); give connections, sockets or descriptors"
                 ) from None
             continue
         fds.append(fileno())

@@ -18,7 +18,7 @@ INFO = 20
 SUBWARNING = 25
 WARNING = 30
 
-LOGGER_NAME = "procession"
+LOGGER_NAME = "procession"  # name_logger() changes it
 DEFAULT_LOGGING_FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
 
 logger: Logger | None = None
@@ -66,6 +66,25 @@ def name_record(record: LogRecord) -> bool:
     """
     record.processName = runtime.name
     return True
+
+
+def name_logger(name: str) -> None:
+    """Let ``logging.getLogger(name)`` give the library's logger from now on, whose name that is then.
+
+    For programs that configure the standard library's logger by its name. Of two loggers that are both in use
+    none is changed.
+    """
+    global LOGGER_NAME
+    if logger is None:
+        LOGGER_NAME = name
+        return
+    if logger.manager.loggerDict.setdefault(name, logger) is logger:
+        LOGGER_NAME = logger.name = name
+
+
+def logger_name() -> str:
+    """Return the name of the library's logger, whether it was made or not."""
+    return LOGGER_NAME
 
 
 def get_logger() -> Logger:

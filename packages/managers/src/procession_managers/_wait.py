@@ -84,5 +84,5 @@ def seconds(timeout: Any) -> float | None:
     """Return *timeout* as threading's methods take it: None for ever, negative as zero."""
     if timeout is None:
         return None
-    value = float(timeout)
+    value: float = timeout + 0.0  # float() would take text
     return value if value > 0 else 0.0

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class PoolPicklingError(NotImplementedError, TypeError):
+    """A pool was to be pickled. It belongs to the process that made it."""
+
+
 class MaybeEncodingError(Exception):
     """A result could not be pickled; ``exc`` and ``value`` are the representations of why and of what."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from procession_core import Finalize, is_exiting
-from procession_process import Process
+from procession_process import ForkProcess, ForkServerProcess, SpawnProcess, get_start_method
 
 from ._crew_processes import ProcessCrew
 from ._crew_queues import QueueCrew, QueueHolder
 from ._engine import CLOSE, RUN, TERMINATE, Engine
-from ._errors import ExceptionWithTraceback
+from ._errors import ExceptionWithTraceback, PoolPicklingError
 from ._executor import PoolExecutor
 from ._functions import CALL_ANY, CALL_ONE, CALL_STAR
 from ._iterators import IMapIterator, IMapUnorderedIterator
@@ -457,7 +457,7 @@ class Pool:
             )
 
     def __reduce__(self) -> Any:
-        raise TypeError(
+        raise PoolPicklingError(
             "pool objects cannot be passed between processes or pickled; make a pool in the process that uses it"
         )
 
@@ -579,14 +579,16 @@ def forget_engine(engine: Engine, thread: Any) -> None:
 
 
 class _DefaultContext:
-    """What a pool uses that is given no context."""
+    """What a pool uses that is given no context: processes of the chosen start method, which is fixed by that."""
 
-    Process = Process
+    def __init__(self, process: type) -> None:
+        self.Process = process
 
 
 def default_context() -> Any:
     """Return the context of a pool that is given none."""
-    return _DefaultContext
+    classes = {"fork": ForkProcess, "spawn": SpawnProcess, "forkserver": ForkServerProcess}
+    return _DefaultContext(classes[get_start_method() or "spawn"])
 
 
 __all__ = ("CLOSE", "INIT", "RUN", "TERMINATE", "ExceptionWithTraceback", "Pool", "default_size")

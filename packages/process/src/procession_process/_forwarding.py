@@ -20,7 +20,7 @@ from procession_core import (
     reset_after_fork,
     runtime,
 )
-from procession_core._logging import LOGGER_NAME
+from procession_core._logging import logger_name
 
 from . import _hooks
 from ._fds import SentFd
@@ -167,7 +167,7 @@ def _install(fd: int, level: int) -> None:
     root.handlers[:] = [Forwarder(level)]
     if not level or root.level > level:
         root.setLevel(level or 1)
-    own = logging.getLogger(LOGGER_NAME)
+    own = logging.getLogger(logger_name())
     if own.handlers:
         own.handlers[:] = [root.handlers[0]]
     register_extra(_NAME, f"{__name__}:attach", lambda: (_send_fd(fd), level))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from procession_core._logging import name_logger
+
 from ._guests import is_guest, wardrobe
 from ._lazy import load
 
@@ -109,6 +111,7 @@ def _put(_: object) -> None:
     for name in [name for name in sys.modules if name == ALIAS or name.startswith(ALIAS + ".")]:
         del sys.modules[name]
     sys.meta_path.insert(0, _finder)
+    name_logger(ALIAS)
     __import__(ALIAS)
 
 

@@ -71,7 +71,8 @@ class Condition:
 
     def _check_owned(self, what: str) -> None:
         if not self._lock._semlock._is_mine():
-            raise AssertionError(f"must acquire() condition before using {what}()")
+            begin = "" if what == "wait" else "lock is not owned: "  # CPython's two texts begin differently
+            raise AssertionError(f"{begin}must acquire() condition before using {what}()")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Give the lock up (all levels of it), sleep until notified, and take it again.
