@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
@@ -35,6 +36,16 @@ def sum_in_a_pool(count: int) -> int:
 
     with Pool(2) as pool:
         return sum(pool.map(square, range(count)))
+
+
+def logged(*args: Any) -> str:
+    """Return what a log record of this call says of its task."""
+    return logging.getLogger().makeRecord("x", 20, "f", 1, "m", (), None).poolTask  # type: ignore[attr-defined]
+
+
+class Logger:
+    def log(self, x: int) -> str:
+        return logged(x)
 
 
 def nap(seconds: float) -> float:

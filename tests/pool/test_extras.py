@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from procession_pool import CancelledError, Pool, ThreadPool, get_reusable_pool
+from procession_pool import CancelledError, Pool, ThreadPool, current_task, get_reusable_pool, log_tasks
 
 from . import tasks
 
@@ -181,3 +182,15 @@ def test_sixty_four_workers() -> None:
     with Pool(64) as pool:
         assert pool.map(tasks.square, range(2000), 1) == [x * x for x in range(2000)]
         assert sum(pool.imap_unordered(tasks.same, range(2000))) == sum(range(2000))
+
+
+def test_log_records_say_which_task_they_come_from(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(1, initializer=log_tasks)
+    assert pool.map(tasks.logged, [1, 2], 1) == ["logged(1)", "logged(2)"]
+    assert pool.starmap(tasks.logged, [("a", [3]), ("b", [])], 2) == ["logged('a', <list>)", "logged('b', <list>)"]
+    assert pool.apply(functools.partial(tasks.logged, 5)) == "partial()"
+    assert pool.apply(tasks.Logger().log, (7,)) == "Logger.log(7)"
+
+
+def test_no_task_outside_of_a_worker() -> None:
+    assert current_task() == ""

@@ -18,6 +18,7 @@ from ._pool import Pool
 from ._queue_worker import worker
 from ._results import ApplyResult, AsyncResult, MapResult
 from ._reusable import get_reusable_pool
+from ._task_context import current_task, log_tasks
 from ._threadpool import ThreadPool
 from ._worker import worker_state
 
@@ -38,7 +39,9 @@ __all__ = (
     "SoftTimeoutError",
     "TaskTimeoutError",
     "ThreadPool",
+    "current_task",
     "get_reusable_pool",
+    "log_tasks",
     "worker",
     "worker_state",
 )

@@ -57,9 +57,14 @@ def describe_batch(batch: Batch) -> str:
     job = batch.job if batch.jobs is None else batch.jobs[0]
     item = batch.items[batch.start]
     arguments = item if type(item) is tuple and batch.mode != 0 else (item,)
-    shown = ", ".join(repr(a)[:60] if type(a) in _PLAIN else f"<{type(a).__name__}>" for a in arguments[:6])
     where = "" if job is None else f", task {batch.base} of job {job._job}"
-    return f"{batch.function.name}({shown}){where}"
+    return describe_call(batch.function.name, arguments) + where
+
+
+def describe_call(name: str, arguments: tuple[Any, ...]) -> str:
+    """Say what a call is, without running foreign code."""
+    shown = ", ".join(repr(a)[:60] if type(a) in _PLAIN else f"<{type(a).__name__}>" for a in arguments[:6])
+    return f"{name}({shown})"
 
 
 class Leftover:

@@ -8,8 +8,8 @@ import sys
 from procession_core import debug, default_reducer, info, runtime
 
 from ._errors import MaybeEncodingError, SoftTimeoutError
-from ._functions import CALL_CHUNK
 from ._payload import KeptUntilRead, Payloads
+from ._task_context import watched
 from ._transport import DUMP_SIGNAL
 
 TYPE_CHECKING = False
@@ -82,9 +82,6 @@ class _Stateful:
     def fresh(self) -> Callable[..., Any]:
         return _function(*self._recipe)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.fresh()(*args, **kwargs)
-
 
 class _SoftlyTimed:
     """Calls a function and raises SoftTimeoutError in it after a time."""
@@ -154,7 +151,8 @@ def _quiet_payload(payloads: Payloads, value: Any) -> bytes:
 
 
 def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
-    functions: dict[int, Callable[..., Any]] = {}
+    functions: dict[int, Any] = {}
+    call: Any
     loads = payloads.loads
     copies = Payloads(kept).loads
     failed = payloads.failed
@@ -182,13 +180,18 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
                     return
             elif type(record) is tuple:
                 function = functions[record[1]]
-                if record[2] >= CALL_CHUNK and type(function) is _Stateful:
+                if type(function) is _Stateful:
+                    left = record[3]
                     while channel.in_hand:
-                        run(function.fresh(), loads, dumps, failed, 1)
+                        if left:
+                            call = watched(function.fresh())
+                            left -= 1
+                        run(call, loads, dumps, failed, 1)
                 else:
+                    call = watched(function)
                     while channel.in_hand:
-                        run(function, loads, dumps, failed, 1 << 30)
-                function = None  # type: ignore[assignment]
+                        run(call, loads, dumps, failed, 1 << 30)
+                call = function = None
                 collect()
             elif record[:1] == FUNCTION:
                 slot, stateful, *recipe = default_reducer.loads(record[1:])

@@ -20,7 +20,10 @@ from procession_pool import (
     SoftTimeoutError,
     TaskTimeoutError,
     ThreadPool,
+    current_task,
     get_reusable_pool,
+    log_tasks,
+    worker_state,
 )
 
 INIT = "INIT"
@@ -50,5 +53,8 @@ __all__ = (
     "TaskTimeoutError",
     "ThreadPool",
     "TimeoutError",
+    "current_task",
     "get_reusable_pool",
+    "log_tasks",
+    "worker_state",
 )
