@@ -402,6 +402,18 @@ def test_killed_server_is_noticed() -> None:
     manager.shutdown()
 
 
+def test_a_proxy_whose_server_is_gone() -> None:
+    manager = MyManager()
+    manager.start()
+    d = manager.dict()
+    code = "import pickle, sys; pickle.loads(bytes.fromhex(sys.argv[1]))"
+    data = pickle.dumps(d).hex()
+    manager.shutdown()
+    done = subprocess.run([sys.executable, "-c", code, data], capture_output=True, text=True, timeout=60)
+    assert "ServerDiedError: the manager's server at" in done.stderr
+    assert "start a new manager" in done.stderr
+
+
 def test_interrupted_call_is_given_up(manager: SyncManager) -> None:
     class Alarm(Exception):
         pass

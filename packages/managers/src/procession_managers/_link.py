@@ -313,6 +313,8 @@ class Link:
         self.serializer = serializer
         self.options = options or {}
         self.registry: dict[str, Any] = {}
+        # Whether there is known to have been a server.
+        self._met = False
         self._begin()
         self.counts: dict[str, int] = {}
         self.grants: dict[str, int] = {}
@@ -369,8 +371,9 @@ class Link:
         """Return a new channel. Raises as ``channel()``."""
         try:
             connection = connect(self)
-        except OSError as error:
-            if self.marked is not None:
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            # Not so for other errors: that there are no descriptors left here, say, tells nothing about the server.
+            if self._met:
                 raise self.lost(error) from error
             raise
         channel = Channel(self, connection)
@@ -382,6 +385,7 @@ class Link:
                 self.grants = grants.copy()
             retired, self._retired = self._retired, []
         self.marked = channel.marked
+        self._met = True
         try:
             if channel.marked:
                 hello = (self._lease, os.getpid(), runtime.name, grants)
@@ -505,6 +509,7 @@ class Link:
 
         Raises RemoteError if the server has no such referent.
         """
+        self._met = True
         with self._lock:
             if self.grants.get(ident):
                 self.counts[ident] = self.counts.get(ident, 0) + 1

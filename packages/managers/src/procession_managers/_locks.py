@@ -66,7 +66,13 @@ class LockBase:
                 continue
             if self._death is not None:
                 death, self._death = self._death, None
-                wait.reject(death)
+                # A condition's wait() ends with the lock held, also when it raises: `with` will release it.
+                if wait.item is not None:
+                    self._take_for(wait)
+                if not wait.reject(death):
+                    self._death = death
+                    if wait.item is not None:
+                        self._untake()
                 continue
             self._take_for(wait)
             if not wait.resolve(True):
@@ -153,6 +159,7 @@ class Lock(LockBase):
 
     def take_back(self, wait: Wait, count: int) -> None:
         """Resolve *wait* with True as soon as its caller has the lock again."""
+        wait.item = count
         wait.line = self._line
         self._line.append(wait)
         if self.owner is None:
