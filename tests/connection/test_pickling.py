@@ -182,8 +182,11 @@ def test_the_restriction_goes_with_the_connection():
 def test_handles():
     a, b = Pipe()
     reading, writing = os.pipe()
-    send_handle(a, writing, None)
+    # In a thread: CPython 3.14 and later wait for the receiver.
+    sending = threading.Thread(target=send_handle, args=(a, writing, None))
+    sending.start()
     got = recv_handle(b)
+    sending.join()
     os.write(got, b"x")
     assert os.read(reading, 1) == b"x"
     assert not os.get_inheritable(got)

@@ -14,21 +14,26 @@ if TYPE_CHECKING:
     from ._connection import Connection
 
 HAVE_SEND_HANDLE = sys.platform != "win32"
-_ACKNOWLEDGE = sys.platform == "darwin"
-"""There a descriptor in flight is lost when its sender closes its own too early."""
+_ACKNOWLEDGE = sys.platform == "darwin" or sys.version_info >= (3, 14)
+"""On macOS a descriptor in flight is lost when its sender closes its own too early, so the receiver answers with
+one byte. CPython's package does that from 3.14 on everywhere, and would miss the byte, or stumble over it."""
 
 
-def sendfds(sock: Any, fds: Sequence[int]) -> None:
-    """Send *fds* over the Unix socket *sock*. Blocks while its buffer is full. Raises OSError."""
+def sendfds(sock: Any, fds: Sequence[int], acknowledged: bool = _ACKNOWLEDGE) -> None:
+    """Send *fds* over the Unix socket *sock*. Blocks while its buffer is full, and from Python 3.14 on until they
+    have been received.
+
+    Raises OSError, RuntimeError if something else than the receiver's acknowledgement comes back.
+    """
     import socket
     from array import array
 
     sock.sendmsg([bytes([len(fds) % 256])], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
-    if _ACKNOWLEDGE and sock.recv(1) != b"A":
+    if acknowledged and sock.recv(1) != b"A":
         raise RuntimeError("did not receive acknowledgement of fd")
 
 
-def recvfds(sock: Any, size: int) -> list[int]:
+def recvfds(sock: Any, size: int, acknowledge: bool = _ACKNOWLEDGE) -> list[int]:
     """Receive *size* descriptors from the Unix socket *sock*. Blocks until they come.
 
     Raises EOFError at the end of the stream, RuntimeError if the bytes came without that many descriptors.
@@ -45,7 +50,7 @@ def recvfds(sock: Any, size: int) -> list[int]:
     if not message and not fds:
         raise EOFError
     try:
-        if _ACKNOWLEDGE:
+        if acknowledge:
             sock.send(b"A")
         if len(fds) != size or message[0] != size % 256:
             raise RuntimeError(f"received {len(fds)} descriptors where {size} were expected")
@@ -90,3 +95,27 @@ def recv_handle(conn: Connection) -> int:
     """
     with _Borrowed(conn) as sock:
         return recvfds(sock, 1)[0]
+
+
+def give_handle(conn: Connection, handle: int, seconds: float) -> None:
+    """Send *handle* as the last thing on *conn* to a peer that may acknowledge it or just close.
+
+    Blocks until it does either, at most *seconds*. Raises OSError.
+    """
+    with _Borrowed(conn) as sock:
+        sendfds(sock, [handle], acknowledged=False)
+    conn.poll(seconds)
+
+
+def take_handle(conn: Connection) -> int:
+    """Return the descriptor that came as the last thing on *conn*, from a peer that may wait for an answer or not.
+
+    Blocks until it comes. Raises as ``recv_handle()``.
+    """
+    with _Borrowed(conn) as sock:
+        fd = recvfds(sock, 1, acknowledge=False)[0]
+        try:
+            sock.send(b"A")
+        except OSError:
+            pass  # it has closed the connection: it does not ask for it
+        return fd

@@ -22,7 +22,7 @@ from procession_core import (
 )
 
 from ._client import Client
-from ._descriptors import recv_handle, send_handle
+from ._descriptors import give_handle, take_handle
 from ._listener import Listener
 from ._names import wire_reducer
 from ._parcels import send_beside
@@ -56,7 +56,7 @@ class DupFd:
         try:
             with Client(address, authkey=runtime.authkey) as connection:
                 connection.send((number, os.getpid()))
-                return recv_handle(connection)
+                return take_handle(connection)
         except (FileNotFoundError, ConnectionError, EOFError) as error:
             raise PeerDiedError(
                 f"descriptor {number} of {address!r} cannot be fetched: the process that sent it is gone, or it was "
@@ -103,14 +103,14 @@ class _Sharer:
                     with listener.accept() as connection:
                         if not connection.poll(_ASK_SECONDS):
                             continue
-                        number, pid = connection.recv()
+                        number, _ = connection.recv()
                         if number is None:
                             return
                         with self._lock:
                             fd = self._fds.pop(number, -1)
                         if fd >= 0:
                             try:
-                                send_handle(connection, fd, pid)
+                                give_handle(connection, fd, _ASK_SECONDS)
                             finally:
                                 os.close(fd)
                 except (EOFError, OSError, ProcessError) as error:
