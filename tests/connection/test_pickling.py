@@ -193,6 +193,9 @@ def test_handles():
     os.write(a.fileno(), b"\0")
     with pytest.raises(RuntimeError):
         recv_handle(b)
+    for end in (a, b):
+        end.close()
+    a, b = Pipe()
     a.close()
     with pytest.raises(EOFError):
         recv_handle(b)

@@ -178,9 +178,11 @@ def _become(module: ModuleType, settings: dict[str, Any]) -> None:
     builtins = names.get("__builtins__")
     if "__cached__" not in names:  # no module has it from Python 3.15 on
         settings.pop("__cached__", None)
+    if "__annotations__" in names:  # from Python 3.14 on made when first asked for
+        settings["__annotations__"] = {}
     names.clear()
     names.update(__name__="__main__", __doc__=None, __package__=None, __loader__=None, __spec__=None)
-    names.update(__builtins__=builtins, __annotations__={})
+    names.update(__builtins__=builtins)
     names.update(settings)
 
 
