@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +23,9 @@ distributed = pytest.importorskip(
 class Cluster:
     """``dask scheduler`` and ``dask worker`` as processes of their own."""
 
-    def __init__(self, folder: Path, workers: int = 2) -> None:
+    def __init__(
+        self, folder: Path, workers: int = 2, tls: tuple[str, ...] = (), security: Any = None
+    ) -> None:
         self.file = folder / "scheduler.json"
         self.members: list[subprocess.Popen[bytes]] = []
         self._run(
@@ -33,14 +37,19 @@ class Cluster:
             "--no-dashboard",
             "--scheduler-file",
             str(self.file),
+            *tls,
+            *(("--protocol", "tls") if tls else ()),
         )
         for number in range(workers):
             self._run(
                 "worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--no-dashboard",
                 "--host", "127.0.0.1", "--name", f"w{number}",
-                "--nanny", "--local-directory", str(folder / f"w{number}")
+                "--nanny", "--local-directory", str(folder / f"w{number}"), *tls
             )  # fmt: skip
-        self.client = distributed.Client(scheduler_file=str(self.file), set_as_default=False, timeout=60)
+        eventually(self.file.exists, 60)
+        self.client = distributed.Client(
+            scheduler_file=str(self.file), set_as_default=False, timeout=60, security=security
+        )
         self.client.wait_for_workers(workers, timeout=60)
         self.address = self.client.scheduler.address
 
@@ -48,6 +57,7 @@ class Cluster:
         self.members.append(
             subprocess.Popen(
                 [sys.executable, "-m", "dask", *command],
+                start_new_session=True,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=ROOT,
@@ -60,21 +70,18 @@ class Cluster:
         self.members[0].wait()
 
     def close(self) -> None:
-        for member in reversed(self.members):
-            member.terminate()
+        # Each is a group of its own, nanny and worker. Asked to end, they take many seconds.
         for member in self.members:
-            try:
-                member.wait(20)
-            except subprocess.TimeoutExpired:
-                member.kill()
-                member.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(member.pid, signal.SIGKILL)
+            member.wait()
+        self.client.close(timeout=1)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made = Cluster(tmp_path_factory.mktemp("cluster"))
     yield made
-    made.client.close()
     made.close()
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import operator
 import os
 import signal
-import threading
 from typing import Any
 
 import pytest
 
 from procession_cluster import ClusterContext
-from procession_core import NotSupportedError, ServerDiedError, WorkerDiedError
+from procession_core import NotSupportedError, WorkerDiedError
 from procession_core import TimeoutError as ProcessTimeoutError
 from procession_pool import BrokenPoolError, RemoteError, RemoteTraceback
 
@@ -152,8 +151,29 @@ def test_closed_pools_take_no_tasks(ctx: Any) -> None:
 def test_bad_arguments(ctx: Any, wrong: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)):
         ctx.Pool(**wrong)
-    with ctx.Pool() as pool, pytest.raises(ValueError, match="Chunksize"):
-        pool.map(square, [1], chunksize=0)
+    with ctx.Pool() as pool:
+        with pytest.raises(ValueError, match="Chunksize"):
+            pool.imap(square, [1], chunksize=0)
+        with pytest.raises(TypeError, match="chunksize must be an int"):
+            pool.map(square, [1], chunksize="2")
+        with pytest.raises(ValueError, match="timeout=-1"):
+            pool.apply_async(square, (1,), timeout=-1)
+
+
+@pytest.mark.parametrize(
+    ("options", "alternative"),
+    [({"memory_limit": 1 << 30}, "--memory-limit"), ({"on_exit": print}, "WorkerPlugin"),
+     ({"idle_timeout": 1.0}, "adapt"), ({"daemon": False}, "distributed.worker.daemon")],
+)  # fmt: skip
+def test_options_that_a_cluster_has_in_its_own_way(ctx: Any, options: dict[str, Any], alternative: str) -> None:
+    with pytest.raises(NotSupportedError, match=alternative):
+        ctx.Pool(**options)
+    with pytest.raises(TypeError, match="nonsense"):
+        ctx.Pool(nonsense=1)
+    with ctx.Pool(maxtasksperchild=3) as pool:
+        with pytest.raises(NotSupportedError, match=r"cluster\.scale"):
+            pool.resize(3)
+        assert len(pool.stats()["workers"]) == 2
 
 
 def test_big_arrays_travel_once(ctx: Any) -> None:
@@ -190,8 +210,11 @@ def test_what_a_cluster_cannot_do_names_the_alternative(ctx: Any) -> None:
         ctx.Pipe()
     with pytest.raises(NotSupportedError, match="task arguments"):
         ctx.Array("i", 3)
-    with pytest.raises(AttributeError):
-        ctx.nonsense  # noqa: B018
+    with pytest.raises(NotSupportedError, match="context has Pool"):
+        ctx.Manager().Pool()
+    for thing in (ctx, ctx.Manager()):
+        with pytest.raises(AttributeError):
+            thing.nonsense  # noqa: B018
 
 
 def test_the_embedded_cluster_ends_with_its_context() -> None:
@@ -201,21 +224,3 @@ def test_the_embedded_cluster_ends_with_its_context() -> None:
         assert pid != os.getpid()
         assert context.cpu_count() == 1
     eventually(lambda: not os.path.exists(f"/proc/{pid}"))
-
-
-def test_a_dead_scheduler_is_a_clear_error(tmp_path: Any) -> None:
-    mine = Cluster(tmp_path, workers=1)
-    context = ClusterContext(mine.client)
-    try:
-        pool = context.Pool()
-        pending = pool.apply_async(slow, (60,))
-        timer = threading.Timer(0.5, mine.kill_scheduler)
-        timer.start()
-        with pytest.raises(ServerDiedError, match="scheduler"):
-            pending.get(80)
-        timer.join()
-        with pytest.raises(ServerDiedError):
-            pool.apply(square, (2,))
-    finally:
-        mine.close()
-        mine.client.close(timeout=1)

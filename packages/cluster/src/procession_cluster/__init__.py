@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ._context import ClusterContext
+from ._iterators import IMapIterator
 from ._pool import Pool
-from ._results import AsyncResult, IMapIterator
+from ._results import AsyncResult
 
 __all__ = ("AsyncResult", "ClusterContext", "IMapIterator", "Pool")

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from procession_core import NotSupportedError
+from procession_core import (
+    AuthenticationError,
+    BufferTooShort,
+    NotSupportedError,
+    ProcessError,
+    get_logger,
+    log_to_stderr,
+)
+from procession_core import TimeoutError as ProcessTimeoutError
 
 from ._engine import Engine
 from ._pool import Pool
@@ -15,6 +23,7 @@ from ._sync import BoundedSemaphore, Event, Lock, RLock, Semaphore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from logging import Logger
     from typing import Any
 
 _ELSEWHERE = {
@@ -28,6 +37,11 @@ _ELSEWHERE = {
     "JoinableQueue": "use Queue() and a Value() with add()",
     "SharedMemory": "put arrays into task arguments: big ones are sent once",
     "set_forkserver_preload": "preload modules with Dask's own --preload",
+    "set_executable": "start Dask's workers with the interpreter you want",
+    "set_start_method": "Dask starts its workers; ask procession.get_context() for another method",
+    "current_process": "in a task, distributed.get_worker() says where it runs",
+    "parent_process": "a task has none; distributed.get_client() reaches the cluster from a task",
+    "active_children": "keep the Process objects, or look at Dask's dashboard",
 }
 
 
@@ -35,15 +49,19 @@ class ClusterContext:
     """``procession.get_context("dask", address=...)``.
 
     Args:
-        address: ``"tcp://host:port"`` of a scheduler, a ``distributed.Client``, or None for an embedded
-        local cluster that
-            ends with the context.
-        security: a ``distributed.Security``, for TLS.
+        address: ``"tcp://host:port"`` of a scheduler (``tls://`` with TLS), a ``distributed.Client``, or None for an
+            embedded local cluster that ends with the context.
+        security: a ``distributed.Security``, for TLS; with an embedded cluster True makes temporary certificates.
         options: passed to ``distributed.LocalCluster`` (address None) or ``distributed.Client``.
 
     Raises NotSupportedError where distributed is not installed, OSError where there is no scheduler at
     the address.
     """
+
+    ProcessError = ProcessError
+    BufferTooShort = BufferTooShort
+    TimeoutError = ProcessTimeoutError
+    AuthenticationError = AuthenticationError
 
     def __init__(self, address: Any = None, *, security: Any = None, **options: Any) -> None:
         self._arguments = (address, security, options)
@@ -114,6 +132,14 @@ class ClusterContext:
 
     def freeze_support(self) -> None:
         """Nothing to do."""
+
+    def get_logger(self) -> Logger:
+        """Return the logger of this process; Dask's workers have their own."""
+        return get_logger()
+
+    def log_to_stderr(self, level: int | str | None = None) -> Logger:
+        """Write this process's log to stderr from *level* on."""
+        return log_to_stderr(level)
 
     def close(self) -> None:
         """Disconnect; end the embedded cluster."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from procession_core import NotSupportedError, ServerDiedError, WorkerDiedError
 from procession_pool import CancelledError
 
+from ._collector import Collector
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -36,11 +38,22 @@ class Engine:
         if not self.owns_client:
             self.client = address
         elif address is None:
-            settings = {"threads_per_worker": 1, "processes": True, "dashboard_address": None, **options}
+            # Port 0: a dashboard at the usual port would warn when another program has one there.
+            settings = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", **options}
+            if security is not None:
+                settings["security"] = security
             self.cluster = distributed.LocalCluster(**settings)
             self.client = distributed.Client(self.cluster, set_as_default=False)
         else:
-            self.client = distributed.Client(address, security=security, set_as_default=False, **options)
+            try:
+                self.client = distributed.Client(address, security=security, set_as_default=False, **options)
+            except (OSError, TypeError) as error:  # TypeError: an address of tls:// and no security
+                error.add_note(
+                    f"no Dask scheduler answers this program at {address!r}: start one "
+                    "(`dask scheduler`), or pass security=distributed.Security(...) if it speaks TLS"
+                )
+                raise
+        self.collector = Collector(self.client)
 
     @property
     def alive(self) -> bool:
@@ -57,26 +70,39 @@ class Engine:
 
     def threads(self) -> int:
         """Return how many tasks the cluster runs at a time."""
+        self.check()
         return max(1, sum(int(n) for n in self.client.nthreads().values()))
+
+    def begun(self, futures: list[Any]) -> bool:
+        """Return whether a worker runs one of these tasks now."""
+        stacks = self.client.call_stack(futures=futures)
+        return any(stacks.values())
 
     def translate(self, error: BaseException, task: object) -> BaseException:
         """Return what a pool's user gets for an error of the engine (not of the task)."""
         name = type(error).__name__
         if name == "KilledWorker":
-            return WorkerDiedError(f"{task} killed every worker that ran it: {error}", task=task)
+            return WorkerDiedError(
+                f"{task} killed every worker that ran it ({error}); it is not run again. Run it in a process of your "
+                "own to see why: out of memory, a crash in C code, os._exit()",
+                task=task,
+            )
+        gone = ServerDiedError(
+            f"the Dask scheduler is gone; {task} is lost, make a new context once the scheduler runs again"
+        )
         if name in ("CancelledError", "FutureCancelledError", "FuturesCancelledError"):
-            if self.alive:
-                return CancelledError(f"{task} was cancelled")
-            return ServerDiedError(f"the Dask scheduler is gone; {task} is lost")
+            return CancelledError(f"{task} was cancelled") if self.alive else gone
         if name in ("CommClosedError", "ClosedClientError") or (
             isinstance(error, OSError) and not self.alive
         ):
-            return ServerDiedError(f"the Dask scheduler is gone; {task} is lost")
+            return gone
         return error
 
     def close(self) -> None:
         """Disconnect; end the local cluster if it is ours."""
+        self.collector.stop()
         if self.owns_client:
-            self.client.close()
+            # Dask would wait long for the answer of a scheduler that is gone.
+            self.client.close(*(() if self.alive else (1,)))
         if self.cluster is not None:
             self.cluster.close()

@@ -2,74 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+import pickle
 import uuid
-from weakref import WeakSet
+from functools import partial
 
+from procession_core import NotSupportedError, WorkerDiedError
+from procession_pool import CancelledError, SoftTimeoutError
+from procession_pool._executor import PoolExecutor
+from procession_pool._policy import Policy
+from procession_pool._progress import reporter
+
+from ._iterators import IMapIterator
 from ._remote import run_chunk
-from ._results import AsyncResult, IMapIterator, rebuild
+from ._results import AsyncResult
+from ._submission import Call, Submission
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Executor
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Self
 
     from ._engine import Engine
+    from ._results import Job
 
-_BIG = 1 << 20
-"""Arguments of this many bytes or more are sent to the cluster once, ahead of the tasks that use them."""
+_LARGEST_CHUNK = 2048
+"""With chunksize=None no chunk is larger, as on the local pool: small ones balance better."""
 
-
-class _Chunk:
-    """Items of one chunk, with the big arguments taken out and sent ahead, each object once however many
-    tasks use it.
-    """
-
-    def __init__(self, known: dict[int, tuple[Any, Any]], scatter: Callable[[Any], Any]) -> None:
-        self.known = known
-        self.scatter = scatter
-        self.places: list[tuple[int, Any]] = []
-        self.big: list[Any] = []
-
-    def _take(self, index: int, key: Any, value: Any) -> Any:
-        size = getattr(value, "nbytes", None)
-        if size is None and isinstance(value, bytes | bytearray):
-            size = len(value)
-        if not isinstance(size, int) or size < _BIG:
-            return value
-        if id(value) not in self.known:
-            # The object is kept beside its future, or its id could be given to another one.
-            self.known[id(value)] = (value, self.scatter(value))
-        self.places.append((index, key))
-        self.big.append(self.known[id(value)][1])
-        return None
-
-    def strip(self, mode: str, items: list[Any]) -> list[Any]:
-        """Return the items without their big arguments."""
-        if mode == "one":
-            return [self._take(i, None, item) for i, item in enumerate(items)]
-        if mode == "star":
-            return [
-                tuple(self._take(i, (None, at), v) for at, v in enumerate(item))
-                for i, item in enumerate(items)
-            ]
-        return [
-            (
-                tuple(self._take(i, ("args", at), v) for at, v in enumerate(args)),
-                {name: self._take(i, ("kwargs", name), v) for name, v in kwargs.items()},
-            )
-            for i, (args, kwargs) in enumerate(items)
-        ]
+_ELSEWHERE = {
+    "memory_limit": "give the workers one: dask worker --memory-limit",
+    "on_exit": "use a WorkerPlugin of distributed, whose teardown() runs at a worker's end",
+    "idle_timeout": "let Dask scale the cluster: cluster.adapt()",
+    "resize": "scale the cluster: cluster.scale(n)",
+    "init_values": "return what you need from a task",
+    "exit_values": "return what you need from a task",
+}
 
 
 class Pool:
     """A pool whose workers are the cluster's.
 
     Args:
-        processes: how many tasks are in flight at a time; default: as many as the cluster has threads.
+        processes: for how many workers the chunks of a call are made; default: as many as the cluster has threads.
+            The cluster's scheduler decides how many run at a time.
         initializer: called with *initargs* once in each worker process, before its first task of this pool.
         maxtasksperchild: accepted and ignored: the cluster's workers belong to the cluster.
-        retries: how often Dask runs a task again that failed or whose worker died.
+        timeout, soft_timeout, retries, backoff, retry_on: defaults of the calls, see ``apply_async()``.
+
+    Options of the local pool that Dask has in its own way (memory_limit, on_exit, idle_timeout, daemon=False) raise
+    NotSupportedError, which names that way.
     """
 
     def __init__(
@@ -80,68 +64,78 @@ class Pool:
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
         *,
+        timeout: float | None = None,
+        soft_timeout: float | None = None,
         retries: int = 0,
+        backoff: float = 0.0,
+        retry_on: Any = None,
+        daemon: bool = True,
+        **others: Any,
     ) -> None:
+        if processes is not None and not isinstance(processes, int):
+            raise TypeError(f"the number of processes must be an int, not {processes!r}")
         if processes is not None and processes < 1:
-            raise ValueError("Number of processes must be at least 1")
+            raise ValueError(f"Number of processes must be at least 1, not {processes}")
         if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
+            raise TypeError(f"initializer must be a callable, not {initializer!r}")
+        for name, value in others.items():
+            if name not in _ELSEWHERE:
+                raise TypeError(f"Pool() got an unexpected keyword argument {name!r}")
+            if value is not None:
+                _refuse(name)
+        if not daemon:
+            raise NotSupportedError(
+                "daemon=False cannot be had on a cluster's pool; set distributed.worker.daemon to False in Dask's "
+                "configuration, then its workers may have children"
+            )
+        self._defaults = {"timeout": timeout, "soft_timeout": soft_timeout, "retries": retries, "backoff": backoff,
+                          "retry_on": retry_on}  # fmt: skip
+        self._limits(self._defaults)
         self._engine = engine
         self._processes = processes or engine.threads()
-        import cloudpickle
-
-        self._pickle = cloudpickle.dumps
-        self._start = (f"procession-{uuid.uuid4().hex}", self._pickle((initializer, tuple(initargs))))
-        self._retries = retries
+        self._id = f"procession-{uuid.uuid4().hex}"
+        self._initializer = (initializer, tuple(initargs))
         self._state = "RUN"
-        # Weak: a result that is not ready is kept alive by the callbacks of its futures.
-        self._results: WeakSet[AsyncResult] = WeakSet()
+        self._numbers = itertools.count()
+        self._jobs: dict[int, Job] = {}
+        self._done = 0
 
-    # ---- calls
-    # ---------------------------------------------------------------------------------------------
+    # ---- jobs
 
     def _check(self) -> None:
         if self._state != "RUN":
-            raise ValueError("Pool not running")
+            raise ValueError("Pool not running: it was closed or terminated, as the end of a with block does")
         self._engine.check()
 
-    def _track(self, result: AsyncResult) -> AsyncResult:
-        self._results.add(result)
-        return result
+    def _add(self, job: Job) -> int:
+        number = next(self._numbers)
+        self._jobs[number] = job
+        return number
 
-    def _submit(
-        self,
-        function: Callable[..., Any],
-        mode: str,
-        items: list[Any],
-        done: Callable[[float, list[tuple[bool, Any]]], object],
-        retries: int | None = None,
-        known: dict[int, tuple[Any, Any]] | None = None,
-    ) -> Any:
-        task = f"{getattr(function, '__qualname__', function)!s} ({len(items)} tasks)"
-        client = self._engine.client
-        chunk = _Chunk({} if known is None else known, lambda value: client.scatter(value, hash=False))
-        stripped = chunk.strip(mode, items)
-        future = client.submit(
-            run_chunk,
-            *self._start,
-            self._pickle((function, stripped, chunk.places)),
-            mode,
-            *chunk.big,
-            pure=False,
-            retries=self._retries if retries is None else retries,
-        )
+    def _forget(self, job: Job) -> None:
+        if self._jobs.pop(job._job, None) is not None:
+            self._done += 1
 
-        def finished(future: Any) -> None:
-            try:
-                seconds, outcomes = future.result()
-                rebuilt = [rebuild(outcome) for outcome in outcomes]
-            except BaseException as error:
-                seconds, rebuilt = 0.0, [(False, self._engine.translate(error, task))] * len(items)
-            done(seconds, rebuilt)
+    @property
+    def _cache(self) -> dict[int, Job]:
+        return self._jobs
 
-        future.add_done_callback(finished)
-        return future
+    def _limits(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        merged = {**self._defaults, **{name: value for name, value in options.items() if value is not None}}
+        policy = Policy(**{name: value for name, value in merged.items() if value is not None})
+        if policy.timeout is policy.soft_timeout is None and not policy.retries:
+            return None
+        limits = {name: getattr(policy, name) for name in Policy.__slots__}
+        # A worker needs no procession: classes of ours do not go there by reference.
+        limits["retry_on"] = tuple(kind for kind in policy.retry_on if kind is not WorkerDiedError)
+        limits["soft_error"] = pickle.dumps(SoftTimeoutError)
+        return limits
+
+    def _call(self, function: Callable[..., Any], mode: str, options: Mapping[str, Any] | None) -> Call:
+        limits = self._limits(options or {})
+        return Call(self._engine, (self._id, *self._initializer), function, mode, limits)
+
+    # ---- one call
 
     def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
         """Call ``func(*args, **kwds)`` on the cluster and wait for the result."""
@@ -155,14 +149,59 @@ class Pool:
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
         *,
+        timeout: float | None = None,
+        soft_timeout: float | None = None,
         retries: int | None = None,
+        backoff: float | None = None,
+        retry_on: Any = None,
     ) -> AsyncResult:
-        """Start the call and return an AsyncResult."""
+        """Start the call and return an AsyncResult.
+
+        After *timeout* seconds of running the call fails with TaskTimeoutError and its thread on the worker is asked
+        to end, which it does when it next runs Python code (the worker itself goes on: it may run tasks of others);
+        after *soft_timeout* seconds SoftTimeoutError is raised inside the task. A call that raises one of *retry_on*
+        is run again on its worker up to *retries* times, *backoff* seconds later and twice as much each time. A call
+        whose worker dies is run again by Dask itself (``distributed.scheduler.allowed-failures`` times, 3 by
+        default), then fails with WorkerDiedError.
+        """
         self._check()
-        result = self._track(AsyncResult(self._engine, None, callback, error_callback))
-        items = [(tuple(args), dict(kwds))]
-        result._futures.append(self._submit(func, "call", items, lambda _, out: result._put(0, out), retries))
+        options = {"timeout": timeout, "soft_timeout": soft_timeout, "retries": retries, "backoff": backoff,
+                   "retry_on": retry_on}  # fmt: skip
+        call = self._call(func, "call", options)
+        result = AsyncResult(self, None, callback, error_callback)
+        self._submit(result, call, [(tuple(args), dict(kwds))], 1)
         return result
+
+    def _submit(self, result: AsyncResult, call: Call, items: list[Any], chunksize: int) -> None:
+        starts = range(0, len(items), chunksize)
+        parts: list[Submission] = []
+        for first in starts:
+            chunk = items[first : first + chunksize]
+            done = partial(_deliver, result, first)
+            try:
+                parts.append(Submission(call, chunk, first, done, call.mode != "call"))
+            except Exception as error:
+                result._put(first, [(False, error)] * len(chunk))
+        # Where Dask spreads the tasks of one group over its workers, the function travels once for all of them;
+        # of a few tasks each brings it along, or all would go to the worker that has it.
+        plain = [part for part in parts if not part.big]
+        if len(plain) > 2 * max(self._processes, self._engine.threads()):
+            client = self._engine.client
+            runner = client.submit(pickle.loads, call.pickled(partial(run_chunk, call.head)), pure=False)
+            futures = client.map(operator.call, [runner] * len(plain), [p.data for p in plain], pure=False)
+            for part, future in zip(plain, futures, strict=True):
+                part.watch(future)
+        else:
+            for part in plain:
+                part.submit()
+        for part in parts:
+            if part.big:
+                part.submit()
+        with result._waiting.changed:
+            if not result._sealed:
+                result._futures.update((part.first, part.future) for part in parts if not part.over)
+
+    # ---- maps
 
     def _map(
         self,
@@ -172,24 +211,19 @@ class Pool:
         chunksize: int | None,
         callback: Callable[[Any], object] | None,
         error_callback: Callable[[BaseException], object] | None,
-        progress: Callable[[int, int | None], object] | None = None,
-        retries: int | None = None,
+        progress: Any = None,
+        options: Mapping[str, Any] | None = None,
     ) -> AsyncResult:
         self._check()
+        call = self._call(func, mode, options)
         items = list(iterable)
         if chunksize is None:
-            chunksize = max(1, -(-len(items) // (self._processes * 4)))
-        elif chunksize < 1:
-            raise ValueError(f"Chunksize must be 1+, not {chunksize}")
-        result = self._track(AsyncResult(self._engine, len(items), callback, error_callback, progress))
-        known: dict[int, tuple[Any, Any]] = {}
-        for first in range(0, len(items), chunksize):
-
-            def done(seconds: float, outcomes: list[tuple[bool, Any]], first: int = first) -> None:
-                result._put(first, outcomes)
-
-            part = items[first : first + chunksize]
-            result._futures.append(self._submit(func, mode, part, done, retries, known))
+            chunksize = min(-(-len(items) // (self._processes * 4)), _LARGEST_CHUNK)
+        elif not isinstance(chunksize, int):
+            raise TypeError(f"chunksize must be an int or None, not {chunksize!r}")
+        report = reporter(progress, len(items)) if progress else None
+        result = AsyncResult(self, len(items), callback, error_callback, report)
+        self._submit(result, call, items, max(1, chunksize))
         return result
 
     def map(
@@ -197,20 +231,25 @@ class Pool:
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int | None = None,
-        **options: Any,
+        *,
+        progress: Any = None,
     ) -> Any:
-        """Call *func* for each item and return the list of results in order."""
-        return self._map(func, "one", iterable, chunksize, None, None, **options).get()
+        """Call *func* for each item and return the list of results in order.
+
+        With *progress* true a bar of tqdm is shown; a callable is called with (done, total).
+        """
+        return self._map(func, "one", iterable, chunksize, None, None, progress).get()
 
     def starmap(
         self,
         func: Callable[..., Any],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
-        **options: Any,
+        *,
+        progress: Any = None,
     ) -> Any:
         """Like ``map()``; each item is a tuple of arguments."""
-        return self._map(func, "star", iterable, chunksize, None, None, **options).get()
+        return self._map(func, "star", iterable, chunksize, None, None, progress).get()
 
     def map_async(
         self,
@@ -219,10 +258,12 @@ class Pool:
         chunksize: int | None = None,
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: Any = None,
         **options: Any,
     ) -> AsyncResult:
-        """Start a ``map()`` and return an AsyncResult."""
-        return self._map(func, "one", iterable, chunksize, callback, error_callback, **options)
+        """Start a ``map()`` and return an AsyncResult. For *options* see ``apply_async()``."""
+        return self._map(func, "one", iterable, chunksize, callback, error_callback, progress, options)
 
     def starmap_async(
         self,
@@ -231,75 +272,102 @@ class Pool:
         chunksize: int | None = None,
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
+        *,
+        progress: Any = None,
         **options: Any,
     ) -> AsyncResult:
-        """Start a ``starmap()`` and return an AsyncResult."""
-        return self._map(func, "star", iterable, chunksize, callback, error_callback, **options)
+        """Start a ``starmap()`` and return an AsyncResult. For *options* see ``apply_async()``."""
+        return self._map(func, "star", iterable, chunksize, callback, error_callback, progress, options)
 
     def _imap(
         self,
-        func: Callable[[Any], Any],
+        func: Callable[..., Any],
+        mode: str,
         iterable: Iterable[Any],
         chunksize: int,
         ordered: bool,
         buffersize: int | None,
+        progress: Any = None,
+        options: Mapping[str, Any] | None = None,
     ) -> IMapIterator:
         self._check()
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError(f"buffersize must be an int or None, not {buffersize!r}")
         if buffersize is not None and buffersize < 1:
-            raise ValueError(f"buffersize must be 1 or more, or None, not {buffersize}")
-        window = self._processes * 3 if buffersize is None else max(1, buffersize // chunksize)
+            raise ValueError(f"buffersize must be None or > 0, not {buffersize}")
+        call = self._call(func, mode, options)
+        total = iterable.__len__() if hasattr(iterable, "__len__") else None
+        report = reporter(progress, total) if progress else None
 
-        def submit(chunk: list[Any], done: Callable[..., object]) -> None:
-            self._submit(func, "one", chunk, done)
+        def submit(chunk: list[Any], first: int, done: Callable[..., object]) -> Any:
+            part = Submission(call, chunk, first, done, True)
+            part.submit()
+            return part.future
 
-        return IMapIterator(self._engine, iter(iterable), submit, chunksize, ordered, window)
+        return IMapIterator(self, iter(iterable), submit, chunksize, ordered, buffersize, report, total)
 
     def imap(
         self,
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int = 1,
-        *,
         buffersize: int | None = None,
+        *,
+        progress: Any = None,
+        **options: Any,
     ) -> IMapIterator:
-        """Return an iterator over the results in order; the input is read as results are taken."""
-        return self._imap(func, iterable, chunksize, True, buffersize)
+        """Return an iterator over the results in order; the input is read as the workers need it.
+
+        With *chunksize* 1 quick tasks are sent in batches that grow and shrink with the time they take. With
+        *buffersize* at most so many chunks are read ahead of what has been taken out. For *options* see
+        ``apply_async()``.
+        """
+        return self._imap(func, "one", iterable, chunksize, True, buffersize, progress, options)
 
     def imap_unordered(
         self,
         func: Callable[[Any], Any],
         iterable: Iterable[Any],
         chunksize: int = 1,
-        *,
         buffersize: int | None = None,
+        *,
+        progress: Any = None,
+        **options: Any,
     ) -> IMapIterator:
         """Like ``imap()``, in the order in which results arrive."""
-        return self._imap(func, iterable, chunksize, False, buffersize)
+        return self._imap(func, "one", iterable, chunksize, False, buffersize, progress, options)
+
+    def _istarmap(
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int, buffersize: int | None
+    ) -> IMapIterator:
+        return self._imap(func, "star", iterable, chunksize, True, buffersize)
 
     # ---- the end
-    # -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Take no more tasks."""
         if self._state == "RUN":
             self._state = "CLOSE"
+            for job in list(self._jobs.values()):
+                if isinstance(job, IMapIterator):
+                    job._lift()
 
     def terminate(self) -> None:
-        """Take no more tasks and cancel those that have not run."""
+        """Take no more tasks, drop those that have not run; what is not complete fails with CancelledError."""
         self._state = "TERMINATE"
-        for result in list(self._results):
-            result.cancel()
+        for job in list(self._jobs.values()):
+            job._abort(CancelledError("the pool was terminated"))
 
     def join(self) -> None:
         """Wait for the tasks that were submitted; close() or terminate() must come first."""
         if self._state == "RUN":
-            raise ValueError("Pool is still running")
-        for result in list(self._results):
-            result.wait()
+            raise ValueError("Pool is still running: call close() or terminate() before join()")
+        for job in list(self._jobs.values()):
+            job.wait()
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         self._check()
         return self
 
@@ -309,7 +377,53 @@ class Pool:
         self.terminate()
 
     def __reduce__(self) -> Any:
-        raise TypeError("pool objects cannot be passed between processes or pickled")
+        raise TypeError(
+            "pool objects cannot be passed between processes or pickled; make a pool in the process that uses it"
+        )
+
+    # ---- looking at it
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures: ``calls`` complete so far, ``pending`` ones, and ``workers``: name, threads and bytes of
+        memory of each. Dask's dashboard shows what they run.
+        """
+        workers = self._engine.client.scheduler_info(n_workers=-1)["workers"]
+        return {
+            "calls": self._done,
+            "pending": len(self._jobs),
+            "workers": [
+                {"name": w["name"], "address": address, "threads": w["nthreads"], "memory": w["metrics"]["memory"]}
+                for address, w in workers.items()
+            ],
+        }
+
+    def executor(self) -> Executor:
+        """Return a ``concurrent.futures.Executor`` that runs its calls in this pool; its ``shutdown()`` leaves the
+        pool open.
+        """
+        return PoolExecutor(self)  # type: ignore[arg-type,no-any-return]
+
+    def resize(self, processes: int) -> None:
+        """Raise NotSupportedError: Dask scales its cluster itself."""
+        _refuse("resize")
+
+    def init_values(self) -> list[Any]:
+        """Raise NotSupportedError: what initializers return stays on the workers."""
+        _refuse("init_values")
+        return []
+
+    def exit_values(self) -> list[Any]:
+        """Raise NotSupportedError: the cluster's workers do not end with the pool."""
+        _refuse("exit_values")
+        return []
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} on {self._engine.client!r} state={self._state}>"
+        return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={self._processes}>"
+
+
+def _deliver(result: AsyncResult, first: int, seconds: float, outcomes: list[tuple[bool, Any]]) -> None:
+    result._put(first, outcomes)
+
+
+def _refuse(name: str) -> None:
+    raise NotSupportedError(f"{name} cannot be had on a cluster's pool; {_ELSEWHERE[name]}")

@@ -48,13 +48,14 @@ class Process:
         """Submit the task. Raises AssertionError when called twice."""
         if self._future is not None:
             raise ProcessStateError("cannot start a process twice")
+        self._engine.check()
         import cloudpickle
 
         work = cloudpickle.dumps((self._target or (lambda: None), self._args, self._kwargs))
         self._future = self._engine.client.submit(run_process, work, pure=False, retries=0)
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the task is over, at most *timeout* seconds."""
+        """Wait until the task is over, at most *timeout* seconds. Raises ServerDiedError if the scheduler dies."""
         if self._future is None:
             raise ProcessStateError("can only join a started process")
         try:
@@ -62,8 +63,11 @@ class Process:
         except TimeoutError:
             pass
         except Exception as error:
-            if not self._terminated:
+            if not self._terminated and type(error).__name__ != "KilledWorker":
                 raise self._engine.translate(error, self.name) from error
+        else:
+            if not self._terminated and self._future.status in ("cancelled", "lost"):
+                self._engine.check()
 
     def is_alive(self) -> bool:
         """Return whether the task was started and is not over."""

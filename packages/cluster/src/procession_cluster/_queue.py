@@ -35,7 +35,7 @@ class Queue(_Named):
         data = cloudpickle.dumps(obj)
         seconds = _seconds(block, timeout)
         try:
-            self._dask.put(data, timeout=0.05 if seconds == 0 else seconds)
+            self._ask("put", data, timeout=0.05 if seconds == 0 else seconds)
         except TimeoutError:
             raise Full from None
 
@@ -47,7 +47,7 @@ class Queue(_Named):
 
         seconds = _seconds(block, timeout)
         try:
-            data = self._dask.get(timeout=0.05 if seconds == 0 else seconds)
+            data = self._ask("get", timeout=0.05 if seconds == 0 else seconds)
         except TimeoutError:
             raise Empty from None
         return cloudpickle.loads(data)
@@ -62,7 +62,7 @@ class Queue(_Named):
 
     def qsize(self) -> int:
         """Return the number of items."""
-        return int(self._dask.qsize())
+        return int(self._ask("qsize"))
 
     def empty(self) -> bool:
         """Return whether there is no item."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from procession_core import NotSupportedError
+
 from ._engine import dask
 from ._sync import Lock, RLock, _Named
 
@@ -39,12 +41,12 @@ class _Remote(_Named):
     def _load(self) -> Any:
         import cloudpickle
 
-        return cloudpickle.loads(self._dask.get())
+        return cloudpickle.loads(self._ask("get"))
 
     def _store(self, value: Any) -> None:
         import cloudpickle
 
-        self._dask.set(cloudpickle.dumps(value))
+        self._ask("set", cloudpickle.dumps(value))
 
     def _change(self, change: Callable[[Any], Any]) -> Any:
         """Apply change(value) -> (new value, result) as one step."""
@@ -186,6 +188,14 @@ class Manager:
         self._context = context
         for name in ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Event", "Queue", "Value"):
             setattr(self, name, getattr(context, name))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("Array", "Barrier", "Condition", "JoinableQueue", "Pool"):
+            raise NotSupportedError(
+                f"a cluster's manager has no {name}; it has list, dict, Namespace, Value, Queue, Lock, RLock, "
+                "Semaphore, BoundedSemaphore and Event, and the context has Pool"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def list(self, *args: Any) -> Any:
         """Return a list shared by all tasks."""

@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 
-from procession_core import check_timeout
+from procession_core import ProcessStateError, ServerDiedError, check_timeout
 
 from ._engine import dask
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 def _scheduler(client: Any) -> dict[str, Any]:
     return {"scheduler_rpc": client.scheduler, "loop": client.loop}
+
+
+def _gone(why: object) -> ServerDiedError:
+    return ServerDiedError(
+        f"the Dask scheduler is gone ({why}); what it kept is lost, make a new context once it runs again"
+    )
 
 
 class _Named:
@@ -30,7 +36,8 @@ class _Named:
         self._name = f"procession-{uuid.uuid4().hex}"
         self._client: Any = engine.client
         self._made: Any = None
-        self._dask  # noqa: B018 - so that a dead scheduler is noticed here, and a semaphore exists before it is sent
+        engine.check()
+        self._dask  # noqa: B018 - a semaphore must exist before it is sent
 
     @property
     def _dask(self) -> Any:
@@ -42,6 +49,17 @@ class _Named:
 
     def _make(self) -> Any:
         """Return the Dask object of this name."""
+
+    def _ask(self, method: str, *args: Any, **options: Any) -> Any:
+        """Call a method of the Dask object; ServerDiedError where the scheduler is gone."""
+        if self._client is not None and self._client.status != "running":
+            raise _gone(self._client.status)
+        try:
+            return getattr(self._dask, method)(*args, **options)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise _gone(error) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_client": None, "_made": None}
@@ -63,18 +81,20 @@ class Lock(_Named):
         """Take the lock; False if it could not be had in time."""
         seconds = _seconds(block, timeout)
         # The scheduler answers a timeout of 0 before it looks at the lock.
-        return bool(self._dask.acquire(timeout=0.01 if seconds == 0 else seconds))
+        return bool(self._ask("acquire", timeout=0.01 if seconds == 0 else seconds))
 
     def release(self) -> None:
         """Give it back; ValueError if it is not held."""
         try:
-            self._dask.release()
+            self._ask("release")
+        except ServerDiedError:
+            raise
         except Exception as error:
-            raise ValueError("semaphore or lock released too many times") from error
+            raise ValueError("semaphore or lock released too many times: nobody holds it") from error
 
     def locked(self) -> bool:
         """Return whether anybody holds it."""
-        return bool(self._dask.locked())
+        return bool(self._ask("locked"))
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -107,7 +127,9 @@ class RLock(Lock):
     def release(self) -> None:
         """Undo one acquire(); AssertionError if another thread, or nobody, holds it."""
         if self._thread != (os.getpid(), threading.get_ident()):
-            raise AssertionError("attempt to release recursive lock not owned by thread")
+            raise ProcessStateError(
+                "attempt to release recursive lock not owned by thread; only the thread that took it can release it"
+            )
         self._held -= 1
         if not self._held:
             self._thread = None
@@ -128,18 +150,20 @@ class Semaphore(_Named):
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """Take a permit; False if there was none in time."""
-        return bool(self._dask.acquire(timeout=_seconds(block, timeout)))
+        return bool(self._ask("acquire", timeout=_seconds(block, timeout)))
 
     def release(self) -> None:
         """Give a permit back; ValueError if this process holds none."""
         try:
-            self._dask.release()
+            self._ask("release")
         except (RuntimeError, AssertionError, KeyError, IndexError) as error:
-            raise ValueError("semaphore or lock released too many times") from error
+            raise ValueError(
+                "semaphore or lock released too many times: this process holds no permit of it"
+            ) from error
 
     def get_value(self) -> int:
         """Return how many permits are free."""
-        return int(self._value - self._dask.get_value())
+        return int(self._value - self._ask("get_value"))
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -160,16 +184,16 @@ class Event(_Named):
 
     def is_set(self) -> bool:
         """Return the flag."""
-        return bool(self._dask.is_set())
+        return bool(self._ask("is_set"))
 
     def set(self) -> None:
         """Set the flag and wake everybody."""
-        self._dask.set()
+        self._ask("set")
 
     def clear(self) -> None:
         """Reset the flag."""
-        self._dask.clear()
+        self._ask("clear")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is set; False after *timeout* seconds."""
-        return bool(self._dask.wait(timeout=_seconds(True, timeout)))
+        return bool(self._ask("wait", timeout=_seconds(True, timeout)))
