@@ -3,11 +3,14 @@
 #include "py_arena.h"
 #include "frame.h"
 #include "py_bag.h"
+#include "py_plain.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +50,21 @@ static int arguments(PyObject *const *args, Py_ssize_t count, Py_ssize_t wanted,
 
 /* -- out ------------------------------------------------------------------------------------------------------ */
 
+/* 0, or -1 with an exception. */
+static int write_out(struct frame_out *out)
+{
+    for (;;) {
+        int status, error = 0;
+        Py_BEGIN_ALLOW_THREADS
+        status = frame_write(out);
+        if (status != FRAME_OK) error = errno;
+        Py_END_ALLOW_THREADS
+        if (status == FRAME_OK) return 0;
+        errno = error;
+        if (after_failure(status)) return -1;
+    }
+}
+
 static PyObject *send_buffer(int fd, int kind, PyObject *data, const int *fds, int fd_count)
 {
     Py_buffer view;
@@ -55,18 +73,26 @@ static PyObject *send_buffer(int fd, int kind, PyObject *data, const int *fds, i
     frame_out_init(&out, fd, kind, view.buf, (size_t)view.len);
     out.fds = fds;
     out.fd_count = fd_count;
-    int status, failed = 0;
-    do {
-        int error = 0;
-        Py_BEGIN_ALLOW_THREADS
-        status = frame_write(&out);
-        if (status != FRAME_OK) error = errno;
-        Py_END_ALLOW_THREADS
-        errno = error;
-    } while (status != FRAME_OK && !(failed = after_failure(status)));
+    int failed = write_out(&out);
     PyBuffer_Release(&view);
     if (failed) return NULL;
     Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(send_plain_doc,
+"frame_send_plain(fd, kind, obj)\n--\n\nWrite one frame with the pickle of a small plain value: True. False, with nothing "
+"written,\nif obj is none. Blocks while the other end does not read.");
+static PyObject *frame_send_plain(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    int fd, kind;
+    if (arguments(args, count, 3, "frame_send_plain", &fd, &kind) < 0) return NULL;
+    struct plain plain;
+    if (!plain_pickle(&plain, args[2])) Py_RETURN_FALSE;
+    struct frame_out out;
+    frame_out_init(&out, fd, kind, plain.data, plain.size);
+    if (write_out(&out) < 0) return NULL;
+    Py_RETURN_TRUE;
 }
 
 PyDoc_STRVAR(send_doc, "frame_send(fd, kind, data)\n--\n\nWrite one frame. Blocks while the other end does not read.");
@@ -153,6 +179,47 @@ static PyObject *frame_recv(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (begin(&in) != FRAME_OK) return NULL;
     if (limit >= 0 && in.size > (uint64_t)limit) Py_RETURN_NONE;
     return whole(&in);
+}
+
+PyDoc_STRVAR(read_soon_doc,
+"frame_read_soon(fd, size, timeout)\n--\n\nAt most size bytes of a socket, empty at its end; None if there are none within "
+"timeout seconds,\nwhich are spent looking. For a peer that is about to answer: to sleep and to be woken costs more.");
+static PyObject *frame_read_soon(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    char data[1024];
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "frame_read_soon() takes a descriptor, a size and a timeout");
+        return NULL;
+    }
+    long number = PyLong_AsLong(args[0]), size = PyLong_AsLong(args[1]);
+    double timeout = PyFloat_AsDouble(args[2]);
+    if (PyErr_Occurred()) return NULL;
+    int fd = (int)number;
+    if (number < 0 || number > INT_MAX || size < 1 || size > (long)sizeof data || !(timeout >= 0 && timeout <= 1)) {
+        PyErr_Format(PyExc_ValueError, "frame_read_soon(): descriptor %ld, %ld bytes; allowed are 1 to 1024 bytes and 0 to 1 s",
+                     number, size);
+        return NULL;
+    }
+    ssize_t n;
+    int error = 0;
+    Py_BEGIN_ALLOW_THREADS
+    uint64_t end = clock_ns() + (uint64_t)(timeout * 1e9);
+    for (;;) {
+        n = recv(fd, data, (size_t)size, MSG_DONTWAIT);
+        if (n >= 0) break;
+        error = errno;
+        if ((error != EAGAIN && error != EWOULDBLOCK && error != EINTR) || clock_ns() >= end) break;
+        sched_yield();                           /* on a single CPU it is the peer's turn */
+    }
+    Py_END_ALLOW_THREADS
+    if (n >= 0) return PyBytes_FromStringAndSize(data, n);
+    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) {
+        if (PyErr_CheckSignals()) return NULL;
+        Py_RETURN_NONE;
+    }
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
 }
 
 PyDoc_STRVAR(recv_fds_doc,
@@ -300,8 +367,10 @@ static PyObject *py_frame_kind(PyObject *module, PyObject *fd)
 static PyMethodDef methods[] = {
     { "frame_kind", py_frame_kind, METH_O, kind_doc },
     { "frame_send", (PyCFunction)(void (*)(void))frame_send, METH_FASTCALL, send_doc },
+    { "frame_send_plain", (PyCFunction)(void (*)(void))frame_send_plain, METH_FASTCALL, send_plain_doc },
     { "frame_send_fds", (PyCFunction)(void (*)(void))frame_send_fds, METH_FASTCALL, send_fds_doc },
     { "frame_recv", (PyCFunction)(void (*)(void))frame_recv, METH_FASTCALL, recv_doc },
+    { "frame_read_soon", (PyCFunction)(void (*)(void))frame_read_soon, METH_FASTCALL, read_soon_doc },
     { "frame_recv_fds", (PyCFunction)(void (*)(void))frame_recv_fds, METH_FASTCALL, recv_fds_doc },
     { "frame_recv_into", (PyCFunction)(void (*)(void))frame_recv_into, METH_FASTCALL, recv_into_doc },
     { "frame_poll", (PyCFunction)(void (*)(void))frame_poll, METH_FASTCALL, poll_doc },

@@ -114,6 +114,12 @@ def _remove_directory(path: str) -> None:
         pass
 
 
+def fits(address: Any) -> bool:
+    """Say whether *address* is short enough for a socket address, as nearly all are."""
+    kind = type(address)
+    return kind is tuple or (kind is str and len(address) <= _PATH_LIMIT and address.isascii())
+
+
 class reachable:
     """Context manager: a form of *address* that fits into a socket address.
 

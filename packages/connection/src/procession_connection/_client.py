@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic
 
 from procession_core import TimeoutError, check_timeout  # noqa: A004 - the documented name
 
-from ._address import address_type, check_family, reachable
+from . import _quick
+from ._address import address_type, check_family, fits, reachable
 from ._connection import Connection, make
 from ._handshake import connecting, key_for
 from ._kinds import MARKED, STREAM, UNIX, WIRE
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
     from typing import Any
+
+    from ._quick import Standing
 
 
 def Client(
@@ -57,11 +61,26 @@ def Client(
 
     kind = UNIX if family == "AF_UNIX" else STREAM
     sock = _connected(address, family, ssl is not None, seconds)
+    standing: Standing | None = None
+    if ssl is None:
+        fd: int = sock.detach()
+        if key is None:
+            return make(fd, kind, WIRE, unpickler=unpickler)
+        if deadline is None:  # with nothing else to look after, plain blocking reads are the fastest
+            try:
+                standing = _quick.connect(fd, key)
+            except BaseException:
+                os.close(fd)
+                raise
+            if standing is None:
+                return make(fd, kind, MARKED, unpickler=unpickler)
+        sock = fd
     name = (server_hostname or address[0]) if ssl is not None else None
     handshake = None if key is None else connecting(key)
-    peer = Pending(sock if ssl is not None else sock.detach(), address, handshake, deadline, ssl, name, True)
+    peer = Pending(sock, address, handshake, deadline, ssl, name, True)
+    if standing is not None:
+        peer.resume(standing)
     try:
-        # With nothing else to look after, plain blocking reads are the fastest.
         if not peer.advance(False, ssl is None and deadline is None):
             _finish(peer, deadline)
     except BaseException:
@@ -86,8 +105,11 @@ def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> A
     try:
         if seconds is not None:
             sock.settimeout(max(seconds, 0.001))
-        with reachable(address) as short:
-            sock.connect(short)
+        if fits(address):
+            sock.connect(address)
+        else:
+            with reachable(address) as short:
+                sock.connect(short)
         if seconds is not None:
             sock.setblocking(True)
         if family != "AF_UNIX":

@@ -132,6 +132,8 @@ class Connection:
         if kind < 0:
             kind = self._kind_now()
         bag = self._bag
+        if bag is None and self._send_plain(handle, kind, obj):
+            return
         following: list[Any] = []
         if bag is None:
             data, fds = self._pickle(obj, kind, following if self._link == MARKED else None)
@@ -361,6 +363,7 @@ class Connection:
 
     # Not methods: the C functions are called without a detour.
     _send = staticmethod(_framing.send)
+    _send_plain = staticmethod(_framing.send_plain)
     _recv = staticmethod(_framing.recv)
     _recv_into = staticmethod(_framing.recv_into)
     _poll = staticmethod(_framing.poll)
@@ -396,11 +399,16 @@ def make(
     bag: Any = None,
 ) -> Connection:
     """Return a connection on *handle*, of which everything is known."""
-    connection = Connection(handle, readable, writable)
+    connection = _new(Connection)
+    connection._handle = handle
     connection._kind = kind
     connection._link = link
+    connection._readable = readable
+    connection._writable = writable
     connection._unpickler = unpickler
     connection._bag = bag
+    connection._opening = None
     return connection
 
 
+_new = Connection.__new__

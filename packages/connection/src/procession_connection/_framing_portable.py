@@ -20,6 +20,7 @@ LARGEST_SHORT = 0x7FFFFFFF
 _JOIN_LIMIT = 16384
 """Up to this size the header and the payload are copied together for one write; CPython does the same."""
 _READ_LIMIT = 1 << 20
+_MOST_GROWTH = 1 << 28
 _MAX_FDS = 253
 """What Linux carries beside one byte (SCM_MAX_FD)."""
 TRUNCATED = "got end of file during message"
@@ -87,6 +88,11 @@ def send(fd: int, kind: int, data: Any) -> None:
         _write_all(fd, view)
 
 
+def send_plain(fd: int, kind: int, obj: object) -> bool:
+    """Say that every object is work for a pickler."""
+    return False
+
+
 def send_fds(fd: int, kind: int, data: Any, fds: Sequence[int]) -> None:
     """Write one frame with *fds* beside its first byte. Raises OSError, ValueError for too many
     descriptors."""
@@ -125,7 +131,8 @@ def _read(fd: int, size: int) -> bytes:
 
 
 def _exactly(fd: int, size: int, started: bool) -> Any:
-    # Small messages come in one read. Large ones go into one buffer that is made once.
+    # Small messages come in one read. Large ones go into one buffer, which grows as they come: the size is what the
+    # other end says, and making a bytearray writes to all of its memory.
     if size <= _READ_LIMIT:
         data = _read(fd, size) if size else b""
         if len(data) == size:
@@ -136,10 +143,15 @@ def _exactly(fd: int, size: int, started: bool) -> Any:
         buffer[: len(data)] = data
         done = len(data)
     else:
-        buffer = bytearray(size)
+        buffer = bytearray(_READ_LIMIT)
         done = 0
-    _fill(fd, memoryview(buffer)[done:])
-    return buffer
+    while True:
+        with memoryview(buffer) as view:
+            _fill(fd, view[done:])
+        done = len(buffer)
+        if done == size:
+            return buffer
+        buffer.extend(bytes(min(done, size - done, _MOST_GROWTH)))
 
 
 def _fill(fd: int, view: memoryview) -> None:
@@ -232,6 +244,11 @@ def recv_into(fd: int, kind: int, buffer: Any) -> int | bytes:
         return bytes(_exactly(fd, size, True))
     _fill(fd, view[:size])
     return size
+
+
+def read_soon(fd: int, size: int, timeout: float) -> bytes | None:
+    """Say that nothing has come: looking again and again is not for Python code."""
+    return None
 
 
 def poll(fd: int, timeout: float | None) -> bool:

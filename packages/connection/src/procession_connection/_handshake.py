@@ -78,7 +78,13 @@ def _hmac() -> Any:
     return _module
 
 
-def _authentication_code(authkey: bytes, message: bytes, digest: str) -> bytes:
+def same(first: bytes, second: bytes) -> bool:
+    """Compare in a time that does not tell where they differ."""
+    return bool(_hmac().compare_digest(first, second))
+
+
+def authentication_code(authkey: bytes, message: bytes, digest: str) -> bytes:
+    """Return the code that proves knowledge of *authkey*. Raises AuthenticationError without the *digest*."""
     try:
         code: bytes = _hmac().digest(authkey, message, digest)
     except ValueError as error:
@@ -94,10 +100,10 @@ def create_response(authkey: bytes, message: bytes) -> bytes:
     if digest:
         if len(rest) < _LEGACY_NONCE_BYTES:
             raise AuthenticationError(f"challenge of {len(rest)} random bytes is too short")
-        return b"{%s}" % digest.encode() + _authentication_code(authkey, message, digest)
+        return b"{%s}" % digest.encode() + authentication_code(authkey, message, digest)
     if len(message) != _LEGACY_NONCE_BYTES:
         raise AuthenticationError(f"challenge of {len(message)} bytes is neither an old nor a new one")
-    return _authentication_code(authkey, message, "md5")
+    return authentication_code(authkey, message, "md5")
 
 
 def verify_challenge(authkey: bytes, message: bytes, response: bytes) -> None:
@@ -105,18 +111,18 @@ def verify_challenge(authkey: bytes, message: bytes, response: bytes) -> None:
     digest, code = ("md5", response) if len(response) == _LEGACY_DIGEST_BYTES else _split(response)
     if not digest:
         raise AuthenticationError("digest received was wrong: it names no digest that is known here")
-    if not _hmac().compare_digest(code, _authentication_code(authkey, message, digest)):
+    if not same(code, authentication_code(authkey, message, digest)):
         raise AuthenticationError("digest received was wrong: the other side has another authkey")
 
 
-def _challenge(marked: bool) -> bytes:
+def challenge(marked: bool) -> bytes:
+    """Return what the other side has to answer: the digest's name and forty bytes."""
     nonce = os.urandom(_NONCE_BYTES - len(MARK)) + MARK if marked else os.urandom(_NONCE_BYTES)
     return b"{%s}" % _DIGEST.encode() + nonce
 
 
-def deliver(authkey: bytes, marked: bool = False) -> Handshake:
-    """Let the other side prove that it knows *authkey*."""
-    message = _challenge(marked)
+def deliver(authkey: bytes, message: bytes) -> Handshake:
+    """Let the other side prove that it knows *authkey*, by an answer to the challenge *message*."""
     yield CHALLENGE + message
     yield from _verdict(authkey, message, (yield MESSAGE_LIMIT))
     return False
@@ -155,10 +161,16 @@ def answer(authkey: bytes) -> Handshake:
     return message.endswith(MARK)
 
 
-def accepting(authkey: bytes) -> Handshake:
-    """The listener's side of the handshake."""
-    yield from deliver(authkey, marked=True)
+def accepting(authkey: bytes, message: bytes = b"") -> Handshake:
+    """The listener's side of the handshake; *message* is its challenge, a new one by default."""
+    yield from deliver(authkey, message or challenge(marked=True))
     return (yield from answer(authkey))
+
+
+def accepted() -> Handshake:
+    """The end of the listener's side: only the client's verdict has not come yet."""
+    _judge((yield len(WELCOME)))
+    return True
 
 
 def connecting(authkey: bytes) -> Handshake:
@@ -168,12 +180,17 @@ def connecting(authkey: bytes) -> Handshake:
     if not message.endswith(MARK):
         yield response
         _judge((yield len(WELCOME)))
-        yield from deliver(authkey, marked=True)
+        yield from deliver(authkey, challenge(marked=True))
         return False
     # This library reads both from one packet; six steps become four, and each costs a change of processes.
     yield response
-    own = _challenge(True)
+    own = challenge(marked=True)
     yield CHALLENGE + own
+    return (yield from connected(authkey, own))
+
+
+def connected(authkey: bytes, own: bytes) -> Handshake:
+    """The end of the client's side, when its answer and *own*, its challenge, are on their way."""
     _judge((yield MESSAGE_LIMIT))  # the answer comes with it, and nothing behind that
     yield from _verdict(authkey, own, (yield MESSAGE_LIMIT))
     return True
@@ -210,7 +227,7 @@ def deliver_challenge(connection: Any, authkey: bytes) -> None:
     Blocks until it has come. Raises AuthenticationError if it is wrong, ValueError for a key that is not
     bytes, EOFError and OSError as the connection does.
     """
-    drive(connection, deliver(_bytes_key(authkey)))
+    drive(connection, deliver(_bytes_key(authkey), challenge(marked=False)))
 
 
 def answer_challenge(connection: Any, authkey: bytes) -> None:

@@ -10,7 +10,7 @@ from time import monotonic
 
 from procession_core import Finalize, check_timeout, debug
 
-from . import _framing
+from . import _framing, _quick
 from ._address import address_type, arbitrary_address, check_family, default_family, reachable
 from ._connection import Connection, make
 from ._handshake import accepting, key_for
@@ -282,11 +282,14 @@ class Listener:
             return self._finish(self._done.popleft())
         pending = self._pending
         if not pending:
-            if not _framing.poll(self.fileno(), timeout):
-                return None
-            client = self._take()
-            if client is not None:
-                self._advance(client, new=True)
+            # One may have come while this process was away: that costs less than a poll, and nothing if it waits.
+            through = self._welcome(timeout is None)
+            if through is None and not self._done and not pending:
+                if not _framing.poll(self.fileno(), timeout):
+                    return None
+                through = self._welcome(timeout is None)
+            if through is not None:
+                return through
             return self._finish(self._done.popleft()) if self._done else None
         now = monotonic()
         deadlines = [client.deadline for client in pending.values() if client.deadline is not None]
@@ -294,9 +297,9 @@ class Listener:
             timeout = max(0.0, min(deadlines) - now)
         for fd in self._ready(timeout):
             if fd < 0:
-                client = self._take()
-                if client is not None:
-                    self._advance(client, new=True)
+                through = self._welcome(False)
+                if through is not None:
+                    return through
             elif fd in pending:
                 self._advance(pending[fd], new=False)
         now = monotonic()
@@ -321,7 +324,8 @@ class Listener:
         milliseconds = None if timeout is None else min(timeout * 1000 + 1, 2**31 - 1)
         return [-1 if fd == own else fd for fd, _ in poller.poll(milliseconds)]
 
-    def _take(self) -> Pending | None:
+    def _welcome(self, patient: bool) -> Connection | None:
+        """Take the next client; return a connection to it if it is through at once."""
         if self._socket is None:
             raise OSError("listener is closed")
         sock: Any
@@ -334,9 +338,31 @@ class Listener:
             sock = _like_linux(sock, self._kind)
         elif self._ssl is not None:
             sock.setblocking(True)
+        key = self._key
+        standing = None
+        if self._ssl is None:
+            link = WIRE
+            try:
+                if key is not None:
+                    standing = _quick.accept(sock, key, patient)
+                    link = MARKED
+            except OSError as error:
+                debug("listener %r drops a client during the handshake: %r", self._address, error)
+                os.close(sock)
+                return None
+            except BaseException:
+                os.close(sock)
+                raise
+            if standing is None:
+                self._last_accepted = peer
+                return make(sock, self._kind, link, unpickler=self._unpickler)
         deadline = None if self._timeout is None else monotonic() + self._timeout
-        handshake = None if self._key is None else accepting(self._key)
-        return Pending(sock, peer, handshake, deadline, self._ssl)
+        handshake = None if key is None else accepting(key)
+        client = Pending(sock, peer, handshake, deadline, self._ssl)
+        if standing is not None:
+            client.resume(standing)
+        self._advance(client, new=True)
+        return None
 
     def _keep(self, client: Pending) -> None:
         if len(self._pending) >= _MOST_PENDING:

@@ -8,6 +8,7 @@ from procession_core import AuthenticationError, debug
 
 from ._framing_portable import SHORT
 from ._handshake import MESSAGE_LIMIT
+from ._quick import MOST
 from ._tls import wanted
 
 TYPE_CHECKING = False
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._handshake import Handshake
-
-_MOST = 2 * (4 + MESSAGE_LIMIT)
-"""The bytes that may be read at once: two messages, where the other side sends two in one turn."""
+    from ._quick import Standing
 
 
 class Pending:
@@ -73,6 +72,11 @@ class Pending:
         self._server_name = server_name
         self._strict = strict
         self.tls: Any = None
+
+    def resume(self, standing: Standing) -> None:
+        """Go on with a handshake that has begun elsewhere."""
+        self._handshake, self._incoming, self._reading = standing
+        self._started = True
 
     def detach(self) -> int:
         """Return the descriptor; the caller owns it from now on."""
@@ -173,7 +177,7 @@ class Pending:
                 self.writes = False
             # Nothing can follow a long message before it is answered. A short one is a verdict; after the last one the
             # other side may go on at once, and of that not a byte may be taken.
-            room = _MOST if self._reading == MESSAGE_LIMIT else end - len(incoming)
+            room = MOST if self._reading == MESSAGE_LIMIT else end - len(incoming)
             if self.tls is not None:
                 data = self.tls.recv(room)
             elif readable or patient:

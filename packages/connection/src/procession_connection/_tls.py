@@ -5,7 +5,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from time import monotonic
 
-from . import _framing
+from . import _framing, _framing_portable
 from ._async import missing, until
 from ._connection import Connection
 from ._framing_portable import LONG, SHORT, TRUNCATED, header
@@ -70,6 +70,7 @@ class TLSConnection(Connection):
             select.select([], [self.fileno()], [], timeout)
 
     _encrypted = True
+    _send_plain = staticmethod(_framing_portable.send_plain)
 
     async def _wait_message(self) -> None:
         while not self._ended and missing(self._buffer):
