@@ -24,7 +24,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "packages" / "native" / "csrc"
-FLAGS = "-g -std=c11 -Wall -Wextra -fno-strict-aliasing -pthread -fno-omit-frame-pointer -DPROCESSION_FAULTS"
+FLAGS = (
+    "-g -std=c11 -Wall -Wextra -Wno-clobbered -fno-strict-aliasing -pthread -fno-omit-frame-pointer "
+    "-DPROCESSION_FAULTS"
+)
 KINDS = {
     "plain": "-O2",
     "address": "-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined",

@@ -63,6 +63,7 @@ def check_steps(run_steps: Run) -> Callable[[str, str], None]:
         ours: set[str] = set()
         for path in (ROOT / "packages" / "native" / "csrc").glob(sources):
             ours.update(re.findall(r'FAULT_BRANCH\("([^"]+)"\)', path.read_text()))
+        ours = {name for name in ours if "want of memory" not in name}  # test_memory_steps.py reaches those
         never = ours - {branch for branch, count in result["branches"].items() if count}
         assert not never, f"repairs that no kill has reached: {sorted(never)}"
 

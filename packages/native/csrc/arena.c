@@ -192,13 +192,25 @@ void *arena_map(struct arena *a, uint32_t index, uint64_t count)
 
 char *arena_map_window(struct arena *a, uint32_t index)
 {
-    if (index >= MAX_WINDOWS) return NULL;
+    if (index >= MAX_WINDOWS || FAULT_REFUSED()) return NULL;
     pthread_mutex_lock(&a->map_mutex);
     char *base = atomic_load_explicit(&a->window[index], memory_order_acquire);
     if (base == NULL && (base = arena_map(a, index, 1)) != NULL)
         atomic_store_explicit(&a->window[index], base, memory_order_release);
     pthread_mutex_unlock(&a->map_mutex);
     return base;
+}
+
+/* A transaction of this thread goes back to its arena_begin(). */
+void arena_refused(struct arena *a)
+{
+    pthread_t here = atomic_load_explicit(&a->in_transaction, memory_order_relaxed);
+    if (here && pthread_equal(here, pthread_self())) longjmp(a->escape, 1);
+}
+
+static void transaction_of(struct arena *a, pthread_t thread)
+{
+    atomic_store_explicit(&a->in_transaction, thread, memory_order_relaxed);
 }
 
 aoff arena_off(struct arena *a, const void *p)
@@ -274,10 +286,25 @@ void arena_rollback(struct arena *a)
     SH_SET(&h->log_state, 0);
 }
 
-void txn_repair(struct arena *a)
+/* Whether everything that the log names is mapped here. */
+static bool log_is_mapped(struct arena *a, uint64_t state)
+{
+    struct txn_entry *log = a->h->log;
+    for (uint32_t i = 0; i < undo_count(state); i++)
+        if (!arena_ptr(a, SH_PEEK(&log[i].where))) return false;
+    for (uint32_t i = 0; i < publish_count(state); i++)
+        if (!arena_ptr(a, SH_PEEK(&log[LOG_ENTRIES - 1 - i].where))) return false;
+    return true;
+}
+
+bool txn_repair(struct arena *a)
 {
     struct arena_header *h = a->h;
     uint64_t state = SH_PEEK(&h->log_state);
+    if (!log_is_mapped(a, state)) {
+        FAULT_BRANCH("txn: left to others for want of memory");
+        return false;
+    }
     if (state & COMMITTED) {
         FAULT_BRANCH("txn: committed, published again");
         publish_all(a, state);
@@ -287,6 +314,7 @@ void txn_repair(struct arena *a)
         arena_rollback(a);
     } else
         FAULT_BRANCH("txn: log was empty");
+    return true;
 }
 
 void arena_commit(struct arena *a)
@@ -301,27 +329,70 @@ void arena_commit(struct arena *a)
     SH_SET(&h->log_state, 0);
 }
 
-void arena_begin(struct arena *a)
+static void unlock(struct arena *a)
 {
+    rank_leave(RANK_ARENA);
+    olock_release(a, &a->h->lock);
+}
+
+bool arena_lock(struct arena *a)
+{
+    int r;
+    if (!a->self) return false;
     pthread_mutex_lock(&a->private_mutex);
-    /* TSan and helgrind see the private mutex; between processes it is the word that counts. */
-    for (;;) {
-        int r = olock_acquire(a, &a->h->lock, WAIT_FOREVER);
-        if (r == AR_OK || r == AR_OWNER_DIED) rank_enter(RANK_ARENA);
-        if (r == AR_OK) return;
-        if (r == AR_OWNER_DIED) {
-            txn_repair(a);
-            return;
-        }
-        /* AR_INTR: the caller cannot run Python's signal handlers here, and the lock is held for microseconds only. */
+    /* TSan and helgrind see the private mutex; between processes it is the word that counts.
+     * AR_INTR: the caller cannot run Python's signal handlers here, and the lock is held for microseconds only. */
+    do r = olock_acquire(a, &a->h->lock, WAIT_FOREVER); while (r == AR_INTR);
+    rank_enter(RANK_ARENA);
+    if ((r == AR_OWNER_DIED || SH_PEEK(&a->h->log_state) != 0) && !txn_repair(a)) {
+        unlock(a);
+        pthread_mutex_unlock(&a->private_mutex);
+        return false;
     }
+    transaction_of(a, pthread_self());
+    return true;
+}
+
+bool arena_abandon(struct arena *a)
+{
+    FAULT_BRANCH("txn: abandoned for want of memory");
+    arena_rollback(a);
+    transaction_of(a, 0);
+    unlock(a);
+    pthread_mutex_unlock(&a->private_mutex);
+    return false;
+}
+
+void arena_end_before_fork(struct arena *a)
+{
+    arena_commit(a);
+    /* Zombies that lie where we may not map are left to others. */
+    if (SH_PEEK(&a->h->zombies) != 0) {
+        if (_setjmp(a->escape) == 0) ref_collect(a, 16);
+        else arena_rollback(a);
+    }
+    transaction_of(a, 0);
+    unlock(a);
 }
 
 void arena_end(struct arena *a)
 {
-    arena_commit(a);
-    ref_collect(a, 16);
-    rank_leave(RANK_ARENA);
-    olock_release(a, &a->h->lock);
+    arena_end_before_fork(a);
     pthread_mutex_unlock(&a->private_mutex);
+}
+
+/* The addresses stay, so that handles and buffers which exist are no wild pointers: they see what was there at the fork. */
+void arena_sever(struct arena *a)
+{
+    a->self = 0;
+    a->severed = true;
+    refs_free_private(a);
+    for (uint32_t i = 0; i < MAX_WINDOWS; i++) {
+        char *base = atomic_load_explicit(&a->window[i], memory_order_relaxed);
+        if (base == NULL) continue;
+        void *p = MAP_FAILED;
+        if (arena_fd_is_ours(a))
+            p = mmap(base, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, a->fd, (off_t)i << WINDOW_BITS);
+        if (p == MAP_FAILED) mmap(base, WINDOW_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    }
 }

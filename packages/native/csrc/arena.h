@@ -37,6 +37,16 @@
  *   Undo entries grow from the front of the log, publish entries from its end.
  * The next one to lock after an owner's death calls txn_repair(): not committed → undo in reverse order; committed → redo.
  *
+ * MEMORY REFUSED.  A window that is not mapped yet may be refused at any step of a transaction (RLIMIT_AS, the kernel's
+ * limit of mappings).  arena_ptr() then never returns: the transaction is rolled back, the lock given up, and
+ * arena_begin() returns a second time, with false.  Rolling back needs no new window: who stored into one has it mapped.
+ * Who takes the lock from a dead owner and cannot map what the log names gives it up with the log as it is: whoever locks
+ * next finds a log that is not empty, and tries in turn.
+ *
+ * SEVERED.  A forked child for which there was no slot, or no memory for copies of its parent's references, has no part
+ * in the arena: its windows become private copies, so that nothing it does reaches others, and `self` stays 0, which
+ * no lock word can carry: every operation that would wait, take or give fails with AR_GONE, or its Python error.
+ *
  * Inside a process the arena lock is preceded by a private mutex, which is also held across fork(): the private tables
  * of a forked child are never half changed, and other processes need not wait for a slow fork.
  */
@@ -45,6 +55,7 @@
 
 #include "shared.h"
 #include <pthread.h>
+#include <setjmp.h>
 
 #define ARENA_MAGIC 0x314e524153435250ull          /* "PRCSARN1" */
 #define ARENA_LAYOUT 1u
@@ -104,6 +115,10 @@ struct arena {
     struct refmap *refs;                            /* our references, guarded by the private mutex */
     pthread_mutex_t private_mutex;                  /* taken before the arena lock */
     pthread_mutex_t map_mutex;                      /* guards window[] */
+    jmp_buf escape;                                 /* where arena_begin() stands, for a transaction that is refused memory */
+    _Atomic(pthread_t) in_transaction;              /* the thread that has it open; 0: none */
+    bool unclosed;                                  /* references that could not be given back for want of memory */
+    bool severed;                                   /* see SEVERED */
     bool strict_overcommit;                         /* vm.overcommit_memory=2: pages must be reserved */
     uint32_t spin_limit;                            /* adaptive, see word.c */
     uint64_t repairs;                               /* how often we repaired something after a death */
@@ -121,8 +136,10 @@ bool arena_fd_is_ours(struct arena *a);                    /* false once the pro
 bool arena_lease_is_ours(struct arena *a);
 int  arena_set_limit(struct arena *a, uint64_t limit);
 
-/* Pointer to arena memory.  off must be an offset that the heap gave out; maps the window if needed;
- * NULL if the mapping is refused (RLIMIT_AS).  Not for huge blocks: see heap.h block_map. */
+/* Pointer to arena memory.  off must be an offset that the heap gave out; maps the window if needed.  If the mapping is
+ * refused (RLIMIT_AS): ends the transaction of this thread as told above; outside of one: NULL.  Not for huge blocks: see
+ * heap.h block_map. */
+void arena_refused(struct arena *a);
 char *arena_map_window(struct arena *a, uint32_t index);
 void *arena_map(struct arena *a, uint32_t index, uint64_t count);   /* a new mapping of windows; NULL: refused */
 static inline void *arena_ptr(struct arena *a, aoff off)
@@ -130,21 +147,30 @@ static inline void *arena_ptr(struct arena *a, aoff off)
     char *base = atomic_load_explicit(&a->window[off >> WINDOW_BITS], memory_order_acquire);
     if (__builtin_expect(base == NULL, 0)) {
         base = arena_map_window(a, (uint32_t)(off >> WINDOW_BITS));
-        if (base == NULL) return NULL;
+        if (base == NULL) {
+            arena_refused(a);
+            return NULL;
+        }
     }
     return base + (off & (WINDOW_SIZE - 1));
 }
 aoff arena_off(struct arena *a, const void *p);            /* inverse, for pointers into mapped windows; slow */
 
 /* Lock, open a transaction; commit or roll back, unlock.  Never touch Python or block in between.
- * Works between threads too.  A dead owner is repaired. */
-void arena_begin(struct arena *a);
+ * Works between threads too.  A dead owner is repaired.  arena_begin() is false, and nothing is locked, where the repair or
+ * something in the transaction was refused memory: it stands in an `if` whose other branch returns at once, and nothing
+ * that the branch reads may be changed within the transaction. */
+#define arena_begin(a) (arena_lock(a) && (_setjmp((a)->escape) == 0 || arena_abandon(a)))
+bool arena_lock(struct arena *a);
+bool arena_abandon(struct arena *a);                       /* rolls back and unlocks; false */
 void arena_commit(struct arena *a);                        /* commits and stays locked, log empty: a new transaction is open */
 void arena_rollback(struct arena *a);                      /* undoes everything since the last commit, stays locked */
 void arena_end(struct arena *a);                           /* commits and unlocks */
 void txn_set(struct arena *a, sh64 *p, uint64_t v);
 void txn_publish(struct arena *a, sh64 *p, uint64_t v);    /* also usable for words outside the arena lock's rule */
-void txn_repair(struct arena *a);
+bool txn_repair(struct arena *a);                          /* false: memory is refused, the log stays as it is */
+void arena_end_before_fork(struct arena *a);               /* as arena_end, but the private mutex stays locked */
+void arena_sever(struct arena *a);
 
 uint64_t clock_ns(void);                                   /* CLOCK_MONOTONIC */
 uint64_t clock_coarse_ns(void);                            /* CLOCK_MONOTONIC_COARSE, 4 ns a call */

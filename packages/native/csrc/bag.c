@@ -36,14 +36,17 @@ aoff bag_new(struct arena *a) { return ref_new(a, 16, KIND_BAG, true); }
 aoff bag_put(struct arena *a, aoff bag, const aoff *items, uint32_t n, uint64_t *generation)
 {
     bool clean = false;
-    arena_begin(a);
+    if (!arena_begin(a)) return 0;
+    /* What may be refused memory, before the entry exists. */
+    for (uint32_t i = 0; i < n; i++) (void)arena_ptr(a, items[i]);
+    sh64 *b = arena_ptr(a, bag);
     aoff entry = heap_alloc(a, 8 * (ITEMS + (uint64_t)n), KIND_BAG_ENTRY, &clean);
-    sh64 *w = entry ? arena_ptr(a, entry) : NULL, *b = arena_ptr(a, bag);
-    if (!w || !b) {
+    if (!entry) {
         arena_rollback(a);
         arena_end(a);
         return 0;
     }
+    sh64 *w = arena_ptr(a, entry);
     aoff last = SH_PEEK(&b[LAST]);
     SH_INIT(&w[NEXT], 0);
     SH_INIT(&w[BEFORE], last);
@@ -68,10 +71,10 @@ aoff bag_put(struct arena *a, aoff bag, const aoff *items, uint32_t n, uint64_t 
 bool bag_take(struct arena *a, aoff bag, aoff entry, uint64_t generation)
 {
     bool found = false;
-    arena_begin(a);
+    if (!arena_begin(a)) return false;
     sh64 *b = arena_ptr(a, bag);
     /* The message may have been made up: nothing in it is believed before it has been looked at. */
-    if (b && ref_is_live(a, entry, generation, KIND_BAG_ENTRY)) {
+    if (ref_is_live(a, entry, generation, KIND_BAG_ENTRY)) {
         sh64 *w = arena_ptr(a, entry);
         if (SH_PEEK(&w[BAG]) == bag) {
             aoff next = SH_PEEK(&w[NEXT]), before = SH_PEEK(&w[BEFORE]);

@@ -46,6 +46,24 @@ void fault_set_in_child(long k, int signal_number)
 
 long fault_passed(void) { return passed; }
 
+static _Atomic long refused_at, mappings;
+static _Atomic bool no_slot;
+
+void fault_refuse(long k)
+{
+    refused_at = k;
+    mappings = 0;
+}
+
+bool fault_refused(void)
+{
+    long k = refused_at;
+    return k > 0 && atomic_fetch_add_explicit(&mappings, 1, memory_order_relaxed) + 1 >= k;
+}
+
+void fault_refuse_slots(bool on) { no_slot = on; }
+bool fault_no_slot(void) { return no_slot; }
+
 void fault_point(const char *file, int line)
 {
     (void)file;

@@ -32,6 +32,8 @@ static const uint16_t class_size[HEAP_CLASSES] = {
 
 enum window_state { WINDOW_FREE = 0, WINDOW_HEAP = 1, WINDOW_HUGE = 2, WINDOW_MORE = 3, WINDOW_KEPT = 4 };
 
+/* Within a transaction arena_ptr() does not return where a mapping is refused: see arena.h. */
+
 /* -- the file ------------------------------------------------------------------------------------------------ */
 
 int heap_grow_file(int fd, uint64_t size)
@@ -198,9 +200,9 @@ static aoff new_heap_window(struct arena *a)
     for (uint32_t i = 0; i < MAX_WINDOWS; i++) {
         if (window_state(a, i) != WINDOW_FREE) continue;
         aoff off = (aoff)i << WINDOW_BITS;
-        if (cover(a, off + PAGE) != AR_OK || arena_ptr(a, off) == NULL) return 0;
-        set_window_state(a, i, WINDOW_HEAP);
+        if (cover(a, off + PAGE) != AR_OK) return 0;
         struct run *r = run_at(a, off);
+        set_window_state(a, i, WINDOW_HEAP);
         txn_set(a, &r->before, 0);
         txn_set(a, &r->size, WINDOW_SIZE | CLEAN);
         bin_insert(a, off, r);
@@ -216,7 +218,6 @@ static aoff find_run(struct arena *a, uint64_t size, bool want_clean)
         aoff off = SH_PEEK(&a->h->bins[b]);
         for (int looked = 0; off && looked < 16; looked++) {
             struct run *r = run_at(a, off);
-            if (r == NULL) return 0;
             if (run_size(r) >= size) {
                 bool clean = SH_PEEK(&r->size) & CLEAN;
                 if (clean == want_clean) return off;
@@ -271,7 +272,6 @@ static aoff cell_take(struct arena *a, uint32_t c)
     aoff cell = SH_PEEK(&h->class_free[c]);
     if (cell) {
         struct block_header *b = arena_ptr(a, cell);
-        if (b == NULL) return 0;
         txn_set(a, &h->class_free[c], SH_PEEK(&b->link) >> 8);
         return cell;
     }
@@ -300,7 +300,6 @@ static aoff huge_take(struct arena *a, uint64_t payload, bool *clean)
         for (uint32_t i = 1; i < used; i++) {
             if (window_state(a, i) != WINDOW_KEPT) continue;
             sh64 *info = arena_ptr(a, (aoff)i << WINDOW_BITS);
-            if (info == NULL) return 0;
             uint64_t have = SH_PEEK(&info[0]);
             if (have < need || have > 2 * need) continue;
             if (cover(a, ((aoff)i << WINDOW_BITS) + bytes) != AR_OK) return 0;
@@ -320,7 +319,6 @@ static aoff huge_take(struct arena *a, uint64_t payload, bool *clean)
     aoff off = (aoff)start << WINDOW_BITS;
     if (cover(a, off + bytes) != AR_OK || reserve_pages(a, off, bytes) != AR_OK) return 0;
     sh64 *info = arena_ptr(a, off);
-    if (info == NULL) return 0;
     for (uint32_t i = start; i < start + need; i++) set_window_state(a, i, i == start ? WINDOW_HUGE : WINDOW_MORE);
     txn_set(a, &info[0], need);
     *clean = true;
@@ -468,7 +466,7 @@ static bool trim_one(struct arena *a)
 
 void heap_trim(struct arena *a)
 {
-    arena_begin(a);
+    if (!arena_begin(a)) return;
     while (trim_one(a)) continue;
     uint32_t used = (uint32_t)SH_PEEK(&a->h->windows_used);
     for (uint32_t i = 1; i < used; i++) {
@@ -589,7 +587,7 @@ const char *heap_check(struct arena *a)
 {
     const char *wrong = NULL;
     uint64_t free_runs = 0, in_bins = 0;
-    arena_begin(a);
+    if (!arena_begin(a)) return "memory to look at the heap with is refused";
     uint32_t used = (uint32_t)SH_PEEK(&a->h->windows_used);
     for (uint32_t i = 0; i < used && !wrong; i++)
         if (window_state(a, i) == WINDOW_HEAP) wrong = check_window(a, i, &free_runs);

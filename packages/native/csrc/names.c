@@ -49,7 +49,7 @@ int names_add(struct arena *a, const char *name, uint32_t length)
 {
     if (length > NAME_LIMIT) return AR_OVERFLOW;
     int r = AR_OK;
-    arena_begin(a);
+    if (!arena_begin(a)) return AR_NOMEM;
     SH_SET(&slot_at(a, a->self_slot)->names_left, 0);
     sh64 *table = table_of(a);
     if (!table) {
@@ -94,7 +94,7 @@ static void drop(struct arena *a, sh64 *link)
 bool names_discard(struct arena *a, const char *name, uint32_t length)
 {
     bool found = false;
-    arena_begin(a);
+    if (!arena_begin(a)) return false;
     sh64 *table = table_of(a);
     sh64 *link = table ? find(a, table, name, length) : NULL;
     if (link && SH_PEEK(link) != 0) {
@@ -108,8 +108,11 @@ bool names_discard(struct arena *a, const char *name, uint32_t length)
 char *names_copy(struct arena *a, size_t *size)
 {
     size_t room = 4096, used = 0;
-    char *copy = malloc(room);
-    arena_begin(a);
+    char *volatile copy = malloc(room);              /* also read after a transaction that was refused memory */
+    if (!arena_begin(a)) {
+        free(copy);
+        return NULL;
+    }
     sh64 *table = table_of(a);
     for (uint32_t i = 0; copy && table && i < NAME_BUCKETS; i++) {
         struct name *n;
@@ -167,7 +170,7 @@ static void remove_all(struct arena *a, sh64 *table)
 
 void names_leave(struct arena *a)
 {
-    arena_begin(a);
+    if (!arena_begin(a)) return;
     SH_SET(&slot_at(a, a->self_slot)->names_left, a->self_generation & 0xffff);
     sh64 *table = table_of(a);
     bool any = false;

@@ -362,8 +362,23 @@ static PyObject *py_forked(PyObject *m, PyObject *args)
     (void)m;
     unsigned int pid;
     if (!PyArg_ParseTuple(args, "I:forked", &pid)) return NULL;
-    if (process_arena) registry_forked(process_arena, pid);
-    Py_RETURN_NONE;
+    return PyBool_FromLong(!process_arena || registry_forked(process_arena, pid));
+}
+
+static PyObject *py_severed(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    return PyBool_FromLong(process_arena && process_arena->severed);
+}
+
+static int hold_for(struct arena *a, uint32_t slot, uint32_t generation, aoff payload)
+{
+    if (!arena_begin(a)) return AR_NOMEM;
+    uint64_t word = SH_PEEK(&slot_at(a, slot)->state);
+    int r = word == ((uint64_t)generation << 16 | SLOT_STARTING) ? ref_slot_hold(a, slot, payload) : AR_GONE;
+    arena_end(a);
+    return r;
 }
 
 static PyObject *py_slot_hold(PyObject *m, PyObject *args)
@@ -374,12 +389,7 @@ static PyObject *py_slot_hold(PyObject *m, PyObject *args)
     if (!PyArg_ParseTuple(args, "IIO!:slot_hold", &slot, &generation, shared_type, &o) || core_ensure() < 0) return NULL;
     SharedObject *s = (SharedObject *)o;
     if (slot >= REGISTRY_SLOTS || !s->offset) return PyErr_Format(PyExc_ValueError, "there is no slot %u, or no object", slot);
-    struct arena *a = process_arena;
-    int r;
-    arena_begin(a);
-    uint64_t word = SH_PEEK(&slot_at(a, slot)->state);
-    r = word == ((uint64_t)generation << 16 | SLOT_STARTING) ? ref_slot_hold(a, slot, s->offset) : AR_GONE;
-    arena_end(a);
+    int r = hold_for(process_arena, slot, generation, s->offset);
     if (r != AR_OK) return core_raise(r, "giving a child its shared objects");
     Py_RETURN_NONE;
 }
@@ -515,9 +525,10 @@ static PyObject *py_memory(PyObject *m, PyObject *n)
     (void)n;
     if (core_ensure() < 0) return NULL;
     /* What nobody refers to is not in use, even if its parts wait to be taken apart. */
-    arena_begin(process_arena);
-    ref_collect(process_arena, INT_MAX);
-    arena_end(process_arena);
+    if (arena_begin(process_arena)) {
+        ref_collect(process_arena, INT_MAX);
+        arena_end(process_arena);
+    }
     struct arena_header *h = process_arena->h;
     uint64_t limit = SH_GET(&h->limit);
     return Py_BuildValue("{s:K,s:K,s:K,s:K,s:N,s:K}", "used", (unsigned long long)SH_GET(&h->used_bytes), "peak",
@@ -578,7 +589,10 @@ static PyMethodDef functions[] = {
     { "child_started", py_child_started, METH_VARARGS,
       "child_started(slot, generation, pid)\n--\n\nThe child of a reserved slot runs: if it dies before it attaches, note_exit(pid) finds the slot." },
     { "forked", py_forked, METH_VARARGS,
-      "forked(pid)\n--\n\nThe child of this thread's last fork has that pid: its death is noticed also before it has taken its slot." },
+      "forked(pid)\n--\n\nThe child of this thread's last fork has that pid: its death is noticed also before it has taken its slot.\n\n"
+      "False: no slot or no memory was left for it, so it can use nothing shared." },
+    { "severed", py_severed, METH_NOARGS,
+      "severed()\n--\n\nWhether this process was forked without a slot or references, and so can use nothing shared." },
     { "slot_hold", py_slot_hold, METH_VARARGS, "slot_hold(slot, generation, shared)\n--\n\nThe starting child gets a reference of its own." },
     { "next_fork_uses", py_next_fork_uses, METH_VARARGS,
       "next_fork_uses(slot, generation)\n--\n\nThe child of this thread's next fork takes that slot." },

@@ -36,6 +36,10 @@ static PyObject *bind_errors(PyObject *module, PyObject *args, PyObject *kwargs)
 
 PyObject *core_raise(int status, const char *what)
 {
+    if ((status == AR_NOMEM || status == AR_GONE) && process_arena && process_arena->severed)
+        return PyErr_Format(core_exception(CORE_STALE_HANDLE),
+                            "%s: this process shares nothing with its process tree, because there was no free slot for it or no "
+                            "memory when it was forked; end some processes or raise the limit, and fork it again", what);
     switch (status) {
     case AR_NOMEM:
         PyErr_Format(PyExc_MemoryError, "%s: no shared memory is left within the limits of this process tree "
@@ -73,12 +77,13 @@ PyObject *core_raise(int status, const char *what)
 
 int core_ensure(void)
 {
-    if (process_arena) return 0;
-    int r = arena_ensure();
+    if (process_arena && !process_arena->severed) return 0;
+    int r = process_arena ? AR_GONE : arena_ensure();
     if (r == AR_OK) return 0;
-    core_raise(r, "creating the shared memory of this process tree");
+    core_raise(r, process_arena ? "using shared memory" : "creating the shared memory of this process tree");
     return -1;
 }
+
 
 int core_deadline(PyObject *timeout, uint64_t *deadline)
 {
@@ -126,6 +131,29 @@ static PyObject *py_fault_set_in_child(PyObject *m, PyObject *args)
     fault_set_in_child(k, signal_number);
     Py_RETURN_NONE;
 }
+static PyObject *py_fault_refuse(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    long k = PyLong_AsLong(arg);
+    if (k == -1 && PyErr_Occurred()) return NULL;
+    fault_refuse(k);
+    Py_RETURN_NONE;
+}
+static PyObject *py_fault_refuse_slots(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    fault_refuse_slots(PyObject_IsTrue(arg) == 1);
+    Py_RETURN_NONE;
+}
+/* Unmaps every window but the first, which only tests may do: nothing else may run meanwhile. */
+static PyObject *py_fault_forget(PyObject *m, PyObject *n)
+{
+    (void)m;
+    (void)n;
+    struct arena *a = process_arena;
+    for (uint32_t i = 1; a && i < MAX_WINDOWS; i++) atomic_store_explicit(&a->window[i], NULL, memory_order_release);
+    Py_RETURN_NONE;
+}
 static PyObject *py_fault_passed(PyObject *m, PyObject *n)
 {
     (void)m;
@@ -152,6 +180,9 @@ static PyMethodDef methods[] = {
     { "fault_set", py_fault_set, METH_O, "fault_set(k): die at the k-th store to shared memory from now; 0: never." },
     { "fault_set_in_child", py_fault_set_in_child, METH_VARARGS,
       "fault_set_in_child(k, signal): the next forked child gets the signal at its k-th store, those of fork itself counted; 0: none." },
+    { "fault_refuse", py_fault_refuse, METH_O, "fault_refuse(k): refuse the k-th mapping of a window from now, and all after it; 0: none." },
+    { "fault_refuse_slots", py_fault_refuse_slots, METH_O, "fault_refuse_slots(on): no slot is free for a child." },
+    { "fault_forget", py_fault_forget, METH_NOARGS, "fault_forget(): forget all windows but the first, as if they had never been used here." },
     { "fault_passed", py_fault_passed, METH_NOARGS, "fault_passed(): stores since fault_set()." },
     { "fault_branches", py_fault_branches, METH_NOARGS, "fault_branches(): how often each repair branch was taken, in all processes." },
 #endif

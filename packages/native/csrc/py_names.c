@@ -78,6 +78,14 @@ static PyObject *py_names_leave(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
     Py_RETURN_NONE;
 }
 
+static bool slot_bytes(struct arena *a, uint32_t slot, uint64_t *bytes, uint64_t *blocks)
+{
+    if (!arena_begin(a)) return false;
+    *bytes = ref_slot_bytes(a, slot, blocks);
+    arena_end(a);
+    return true;
+}
+
 static PyObject *py_slot_memory(PyObject *Py_UNUSED(module), PyObject *arg)
 {
     unsigned long slot = PyLong_AsUnsignedLong(arg);
@@ -86,12 +94,12 @@ static PyObject *py_slot_memory(PyObject *Py_UNUSED(module), PyObject *arg)
         PyErr_Format(PyExc_ValueError, "there is no slot %lu", slot);
         return NULL;
     }
-    uint64_t blocks, bytes;
+    uint64_t blocks = 0, bytes = 0;
+    bool known;
     Py_BEGIN_ALLOW_THREADS
-    arena_begin(process_arena);
-    bytes = ref_slot_bytes(process_arena, (uint32_t)slot, &blocks);
-    arena_end(process_arena);
+    known = slot_bytes(process_arena, (uint32_t)slot, &bytes, &blocks);
     Py_END_ALLOW_THREADS
+    if (!known) return core_raise(AR_NOMEM, "adding up what a process holds");
     return Py_BuildValue("(KK)", (unsigned long long)blocks, (unsigned long long)bytes);
 }
 

@@ -302,6 +302,16 @@ static PyObject *queue_py_peek(QueueObject *self, PyObject *Py_UNUSED(ignored))
 
 /* ---- state ----------------------------------------------------------------------------------------------------- */
 
+/* For calls that wait for nothing but a lock which is held for microseconds. */
+static int lock_error(int rc)
+{
+    if (rc == AR_TIMEOUT)
+        PyErr_SetString(PyExc_TimeoutError, "the queue's lock is held by a process that is stopped (SIGSTOP)");
+    else
+        queue_error(rc);
+    return -1;
+}
+
 static int stat_of(QueueObject *self, struct queue_stat *s)
 {
     if (!self->q) {
@@ -309,9 +319,7 @@ static int stat_of(QueueObject *self, struct queue_stat *s)
         return -1;
     }
     int rc = queue_stat(process_arena, self->q, s);
-    if (rc == AR_OK) return 0;
-    PyErr_SetString(PyExc_TimeoutError, "the queue's lock is held by a process that is stopped (SIGSTOP)");
-    return -1;
+    return rc == AR_OK ? 0 : lock_error(rc);
 }
 
 static PyObject *queue_py_qsize(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -352,7 +360,7 @@ static PyObject *queue_py_task_done(QueueObject *self, PyObject *Py_UNUSED(ignor
     int rc = queue_task_done(process_arena, self->q);
     if (rc == AR_OK) Py_RETURN_NONE;
     if (rc == AR_OVERFLOW) PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
-    else queue_error(rc);
+    else lock_error(rc);
     return NULL;
 }
 
@@ -368,8 +376,11 @@ static PyObject *queue_py_join(QueueObject *self, PyObject *const *args, Py_ssiz
         Py_BEGIN_ALLOW_THREADS
         rc = queue_join(process_arena, self->q, deadline);
         Py_END_ALLOW_THREADS
+        /* Too early: the queue's lock is held by a process that is stopped. */
+        if (rc == AR_TIMEOUT && clock_ns() < deadline) rc = AR_INTR;
         if (rc == AR_INTR && PyErr_CheckSignals() < 0) return NULL;
     } while (rc == AR_INTR);
+    if (rc != AR_OK && rc != AR_TIMEOUT) return queue_error(rc);
     return PyBool_FromLong(rc == AR_OK);
 }
 
@@ -386,7 +397,8 @@ static PyObject *queue_py_shutdown(QueueObject *self, PyObject *const *args, Py_
     rc = queue_shutdown(process_arena, self->q, immediate);
     Py_END_ALLOW_THREADS
     if (rc == AR_OK) Py_RETURN_NONE;
-    return queue_error(rc);
+    lock_error(rc);
+    return NULL;
 }
 
 static PyObject *descriptor(QueueObject *self, struct bell **bell, enum bell_kind kind)

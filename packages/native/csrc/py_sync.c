@@ -5,6 +5,7 @@
 
 PyObject *sync_no_memory(void)
 {
+    if (!sync_shared()) return NULL;
     PyErr_SetString(PyExc_MemoryError, "the arena has no room for another object (procession.set_memory_limit() raises its limit)");
     return NULL;
 }
@@ -120,6 +121,7 @@ static PyObject *event_is_set(PyObject *self, PyObject *unused)
 static PyObject *event_set(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    if (!sync_shared()) return NULL;
     sync_event_set(((SyncObject *)self)->at.event);
     Py_RETURN_NONE;
 }
@@ -127,6 +129,7 @@ static PyObject *event_set(PyObject *self, PyObject *unused)
 static PyObject *event_clear(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    if (!sync_shared()) return NULL;
     sync_event_clear(((SyncObject *)self)->at.event);
     Py_RETURN_NONE;
 }
@@ -142,6 +145,7 @@ static PyObject *event_wait(PyObject *object, PyObject *const *args, Py_ssize_t 
     if (timeout && core_deadline(timeout, &deadline) < 0) return NULL;
     uint32_t seen = SH_GET(&e->word);
     if (seen & 1) Py_RETURN_TRUE;
+    if (!sync_shared()) return NULL;
     if (deadline == 0) Py_RETURN_FALSE;
     int r;
     do {

@@ -35,6 +35,13 @@ extern PyTypeObject *sync_lock_type, *sync_rlock_type, *sync_condition_type;
 PyObject *sync_wrap(PyTypeObject *type, aoff payload);
 PyObject *sync_open(PyTypeObject *type, PyObject *handle, enum block_kind kind);   /* the classmethod _open of each type */
 PyObject *sync_no_memory(void);
+/* False, with an exception, in a process that shares nothing with its tree. */
+static inline bool sync_shared(void)
+{
+    if (__builtin_expect(process_arena->self != 0, 1)) return true;
+    core_raise(AR_GONE, "the synchronisation object");
+    return false;
+}
 int sync_opened(PyObject *self);                    /* completes what shared_attach() made; for shared_register() */
 int sync_parse_handle(PyObject *handle, enum block_kind kind, aoff *payload);  /* takes a private reference */
 

@@ -40,7 +40,7 @@ static PyObject *barrier_wait(PyObject *object, PyObject *const *args, Py_ssize_
     if (n != 2) return PyErr_Format(PyExc_TypeError, "_wait() takes 2 arguments (%zd given)", n);
     if (core_deadline(args[0], &deadline) < 0) return NULL;
     int go = PyObject_IsTrue(args[1]), r;
-    if (go < 0) return NULL;
+    if (go < 0 || !sync_shared()) return NULL;
     for (;;) {
         r = sync_barrier_arrive(a, b, go, &place);
         if (r == SYNC_LEADER) return go ? PyLong_FromUnsignedLong(place.index) : leader_token(&place);
@@ -68,7 +68,7 @@ static PyObject *barrier_go(PyObject *object, PyObject *token)
 {
     SyncObject *self = (SyncObject *)object;
     long long value = PyLong_AsLongLong(token);
-    if (value == -1 && PyErr_Occurred()) return NULL;
+    if ((value == -1 && PyErr_Occurred()) || !sync_shared()) return NULL;
     uint64_t bits = (uint64_t)(-1 - value);
     struct barrier_place place = { (uint32_t)bits, (uint32_t)(bits >> 32) };
     if (sync_barrier_go(process_arena, self->at.barrier, &place) != AR_OK) return broken_error();
@@ -78,6 +78,7 @@ static PyObject *barrier_go(PyObject *object, PyObject *token)
 static PyObject *barrier_abort(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    if (!sync_shared()) return NULL;
     sync_barrier_abort(process_arena, ((SyncObject *)self)->at.barrier);
     Py_RETURN_NONE;
 }
@@ -85,6 +86,7 @@ static PyObject *barrier_abort(PyObject *self, PyObject *unused)
 static PyObject *barrier_reset(PyObject *self, PyObject *unused)
 {
     (void)unused;
+    if (!sync_shared()) return NULL;
     sync_barrier_reset(process_arena, ((SyncObject *)self)->at.barrier);
     Py_RETURN_NONE;
 }

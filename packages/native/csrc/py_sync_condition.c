@@ -35,6 +35,15 @@ static PyObject *condition_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     return payload ? wrap(type, payload, lock) : sync_no_memory();
 }
 
+static int adopt(struct arena *a, aoff payload)
+{
+    if (!arena_begin(a)) return AR_NOMEM;
+    int r = ref_prepare(a, 1);
+    if (r == AR_OK) r = ref_adopt(a, payload);
+    arena_end(a);
+    return r;
+}
+
 /* After open_handle(), which knows only the condition: its lock, as an object of the core's own type. */
 static int opened(PyObject *object)
 {
@@ -42,10 +51,7 @@ static int opened(PyObject *object)
     struct arena *a = process_arena;
     sync_opened(object);
     aoff lock = SH_GET(&self->at.condition->lock);
-    arena_begin(a);
-    int r = ref_prepare(a, 1);
-    if (r == AR_OK) r = ref_adopt(a, lock);
-    arena_end(a);
+    int r = adopt(a, lock);
     if (r != AR_OK) {
         core_raise(r, "the condition's lock");
         return -1;
@@ -119,6 +125,7 @@ static PyObject *wait(PyObject *object, PyObject *const *args, Py_ssize_t n, PyO
 static PyObject *notify_some(SyncObject *self, uint32_t n, const char *what)
 {
     if (check_owned(self, what) < 0) return NULL;
+    if (!sync_condition_reachable(process_arena, self->at.condition)) return core_raise(AR_NOMEM, "seeing who waits for the condition");
     sync_condition_notify(process_arena, self->at.condition, lock_of(self)->at.lock, n);
     Py_RETURN_NONE;
 }

@@ -87,6 +87,10 @@ static int acquire_slowly(SyncObject *self, uint64_t deadline)
     } while (r == AR_INTR);
     if (r == AR_OK) return 1;
     if (r == AR_TIMEOUT) return 0;
+    if (r == AR_GONE) {
+        core_raise(r, "the lock");
+        return -1;
+    }
     if (SH_PEEK(&l->flags) & SYNC_RECOVER) {
         if (warn_of_death(&death) == 0) return 1;
         drop(self);

@@ -5,7 +5,7 @@ static int acquire_until(SyncObject *self, uint64_t deadline)
 {
     struct sync_semaphore *s = self->at.semaphore;
     int r;
-    if (sync_semaphore_fast(s)) return 1;
+    if (sync_semaphore_fast(process_arena, s)) return 1;
     do {
         if (deadline == 0) r = sync_semaphore_slow(process_arena, s, self->shared.offset, 0);
         else {
@@ -15,6 +15,7 @@ static int acquire_until(SyncObject *self, uint64_t deadline)
         }
         if (r == AR_INTR && PyErr_CheckSignals() < 0) return -1;
     } while (r == AR_INTR);
+    if (r == AR_GONE) return sync_shared() ? 0 : -1;
     return r == AR_OK;
 }
 
@@ -23,6 +24,7 @@ static int enter(SyncObject *self) { return acquire_until(self, WAIT_FOREVER); }
 static int leave(SyncObject *self)
 {
     if (sync_semaphore_release(process_arena, self->at.semaphore) == AR_OK) return 0;
+    if (!sync_shared()) return -1;
     PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
     return -1;
 }
@@ -31,7 +33,7 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, Py
 {
     uint64_t deadline = WAIT_FOREVER;
     if (n == 0 && !names) {
-        if (sync_semaphore_fast(((SyncObject *)self)->at.semaphore)) Py_RETURN_TRUE;
+        if (sync_semaphore_fast(process_arena, ((SyncObject *)self)->at.semaphore)) Py_RETURN_TRUE;
     } else if (sync_acquire_arguments(args, n, names, &deadline) < 0)
         return NULL;
     int r = acquire_until((SyncObject *)self, deadline);

@@ -18,7 +18,7 @@ static aoff make(struct arena *a, uint64_t maxsize, uint64_t maxbytes)
 {
     bool clean = false;
     aoff chunk_off = 0, off = 0;
-    arena_begin(a);
+    if (!arena_begin(a)) return 0;
     if (ref_prepare(a, 1) == AR_OK) chunk_off = heap_alloc(a, FIRST_CHUNK, KIND_CHUNK, &clean);
     clean = false;
     if (chunk_off) off = heap_alloc(a, sizeof(struct queue), KIND_QUEUE, &clean);
@@ -51,12 +51,18 @@ aoff queue_new(struct arena *a, uint64_t maxsize, uint64_t maxbytes)
 /* ---- locks ----------------------------------------------------------------------------------------------------- */
 
 /* The structure is valid after a death at any point; only a transaction may be half done, and it is the
- * arena lock's next owner who repairs it. */
-static void recover(struct arena *a)
+ * arena lock's next owner who repairs it.  Who cannot leaves the queue's lock as he found it: with a dead owner. */
+static int recover(struct arena *a, sh32 *word)
 {
     FAULT_BRANCH("queue: lock taken over from a dead owner");
-    arena_begin(a);
-    arena_end(a);
+    if (arena_begin(a)) {
+        arena_end(a);
+        return AR_OK;
+    }
+    FAULT_BRANCH("queue: lock left to others for want of memory");
+    SH_SET(word, OWNER_NOBODY);
+    futex_wake(word, 1);
+    return AR_NOMEM;
 }
 
 int queue_lock_now(struct arena *a, sh32 *word, enum lock_rank rank)
@@ -76,11 +82,8 @@ int queue_lock_now(struct arena *a, sh32 *word, enum lock_rank rank)
 int queue_lock(struct arena *a, sh32 *word, enum lock_rank rank, uint64_t deadline)
 {
     int rc = olock_acquire(a, word, deadline);
-    if (rc == AR_OK || rc == AR_OWNER_DIED) rank_enter(rank);
-    if (rc == AR_OWNER_DIED) {
-        recover(a);
-        rc = AR_OK;
-    }
+    if (rc == AR_OWNER_DIED) rc = recover(a, word);
+    if (rc == AR_OK) rank_enter(rank);
     return rc;
 }
 
@@ -128,10 +131,11 @@ static uint64_t weight_at(const struct chunk *c, uint64_t word)
 }
 
 /* Under the get lock nobody frees a chunk, and what the tail names is at or behind the head. */
-void queue_totals(struct arena *a, struct queue *q, struct queue_stat *s)
+int queue_totals(struct arena *a, struct queue *q, struct queue_stat *s)
 {
     struct chunk *head = arena_ptr(a, SH_GET(&q->head));
     struct chunk *tail = arena_ptr(a, SH_GET(&q->tail));
+    if (!head || !tail) return AR_NOMEM;
     uint64_t consumed = SH_PEEK(&head->consumed), committed = SH_GET(&tail->committed);
     s->taken = SH_PEEK(&head->base) + queue_count(consumed);
     s->put = SH_PEEK(&tail->base) + queue_count(committed);
@@ -140,6 +144,7 @@ void queue_totals(struct arena *a, struct queue *q, struct queue_stat *s)
     if (SH_PEEK(&q->taken) != s->taken) SH_SET(&q->taken, s->taken);
     uint64_t bytes = weight_at(head, consumed);
     if (SH_PEEK(&q->taken_bytes) != bytes) SH_SET(&q->taken_bytes, bytes);
+    return AR_OK;
 }
 
 int queue_stat(struct arena *a, struct queue *q, struct queue_stat *s)
@@ -148,9 +153,9 @@ int queue_stat(struct arena *a, struct queue *q, struct queue_stat *s)
         int rc = lock_briefly(a, &q->get_lock, RANK_GET);
         if (rc != AR_OK) return rc;
     }
-    queue_totals(a, q, s);
+    int rc = queue_totals(a, q, s);
     queue_unlock(a, &q->get_lock, RANK_GET);
-    return AR_OK;
+    return rc;
 }
 
 /* ---- task_done and join ---------------------------------------------------------------------------------------- */
@@ -171,10 +176,11 @@ int queue_task_done(struct arena *a, struct queue *q)
     bool last = false;
     if (done >= SH_PEEK(&q->taken)) {            /* else surely neither too many nor the last */
         struct queue_stat s;
-        queue_totals(a, q, &s);
-        if (done > s.put) {
+        rc = queue_totals(a, q, &s);
+        if (rc == AR_OK && done > s.put) rc = AR_OVERFLOW;
+        if (rc != AR_OK) {
             queue_unlock(a, &q->get_lock, RANK_GET);
-            return AR_OVERFLOW;
+            return rc;
         }
         last = done == s.put;
     }
@@ -211,7 +217,7 @@ int queue_advance(struct arena *a, struct queue *q, struct chunk *c, aoff next)
     aoff old = SH_PEEK(&q->head);
     (void)c;
     SH_SET(&q->seen, 0);                         /* before the head moves: it must never speak of another chunk */
-    arena_begin(a);
+    if (!arena_begin(a)) return AR_NOMEM;
     heap_free(a, old);
     txn_publish(a, &q->head, next);
     arena_end(a);
@@ -237,21 +243,23 @@ static uint32_t skip_plain(const struct chunk *c, uint32_t pos, uint32_t end, ui
 }
 
 /* Unread messages are forgotten and count as done, as queue.Queue does it. */
-static void discard_all(struct arena *a, struct queue *q)
+static int discard_all(struct arena *a, struct queue *q)
 {
     for (;;) {
         struct chunk *c = arena_ptr(a, SH_PEEK(&q->head));
+        if (!c) return AR_NOMEM;
         uint64_t consumed = SH_PEEK(&c->consumed);
         aoff next = SH_GET(&c->next);
         uint64_t committed = SH_GET(&c->committed);
         uint32_t pos = queue_bytes(consumed), end = queue_bytes(committed), count = 0;
         if (pos == end) {
-            if (!next) return;
-            queue_advance(a, q, c, next);
+            if (!next) return AR_OK;
+            int rc = queue_advance(a, q, c, next);
+            if (rc != AR_OK) return rc;
             continue;
         }
         uint32_t to = skip_plain(c, pos, end, &count);
-        arena_begin(a);
+        if (!arena_begin(a)) return AR_NOMEM;
         if (count == 0) {
             drop_refs(a, c->data + pos);
             to = pos + (uint32_t)record_size(word_at(c->data + pos));
@@ -271,9 +279,9 @@ int queue_shutdown(struct arena *a, struct queue *q, bool immediate)
     if (immediate) {
         rc = lock_briefly(a, &q->get_lock, RANK_GET);
         if (rc == AR_OK) {
-            discard_all(a, q);
+            rc = discard_all(a, q);
             struct queue_stat s;
-            queue_totals(a, q, &s);
+            if (rc == AR_OK) rc = queue_totals(a, q, &s);
             queue_unlock(a, &q->get_lock, RANK_GET);
         }
     }
@@ -294,10 +302,9 @@ int queue_shutdown(struct arena *a, struct queue *q, bool immediate)
 static bool release(struct arena *a, aoff payload)
 {
     struct queue *q = arena_ptr(a, payload);
-    aoff off = q ? SH_PEEK(&q->head) : 0;
+    aoff off = SH_PEEK(&q->head);
     if (!off) return true;
     struct chunk *c = arena_ptr(a, off);
-    if (!c) return true;
     uint64_t consumed = SH_PEEK(&c->consumed), committed = SH_PEEK(&c->committed);
     uint32_t count = 0, end = queue_bytes(committed);
     uint32_t pos = skip_plain(c, queue_bytes(consumed), end, &count);

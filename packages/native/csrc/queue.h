@@ -141,7 +141,7 @@ void queue_register(void);                                               /* tell
 /* ---- shared by queue*.c ---- */
 #define LOCK_PATIENCE_NS 2000000000ull       /* how long a call that must not wait tolerates a stopped lock owner */
 
-int queue_lock(struct arena *a, sh32 *word, enum lock_rank rank, uint64_t deadline);   /* AR_OK, AR_TIMEOUT, AR_INTR */
+int queue_lock(struct arena *a, sh32 *word, enum lock_rank rank, uint64_t deadline);   /* AR_OK, AR_TIMEOUT, AR_INTR, AR_NOMEM, AR_GONE */
 int queue_lock_now(struct arena *a, sh32 *word, enum lock_rank rank);    /* AR_OK, AR_BUSY */
 static inline void queue_unlock(struct arena *a, sh32 *word, enum lock_rank rank)
 {
@@ -149,8 +149,8 @@ static inline void queue_unlock(struct arena *a, sh32 *word, enum lock_rank rank
     olock_release(a, word);
 }
 uint64_t lock_deadline(uint64_t deadline);
-void queue_totals(struct arena *a, struct queue *q, struct queue_stat *s); /* under the get lock */
-int queue_advance(struct arena *a, struct queue *q, struct chunk *c, aoff next); /* under the get lock: free the head */
+int queue_totals(struct arena *a, struct queue *q, struct queue_stat *s); /* under the get lock; AR_OK, AR_NOMEM */
+int queue_advance(struct arena *a, struct queue *q, struct chunk *c, aoff next); /* under the get lock: free the head; AR_OK, AR_NOMEM */
 int futex_wake_count(sh32 *p, int n);
 bool queue_nap(struct arena *a, sh32 *word, sh32 *sleepers, uint64_t deadline, uint64_t *slice, int *rc);
 

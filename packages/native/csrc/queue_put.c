@@ -31,14 +31,14 @@ static int grow(struct arena *a, struct queue *q, struct chunk **c, uint64_t nee
     if (size > CHUNK_MAX) size = CHUNK_MAX;
     if (size < need + sizeof *old) size = need + sizeof *old;
     bool clean = false;
-    arena_begin(a);
+    if (!arena_begin(a)) return AR_NOMEM;
     aoff off = heap_alloc(a, size, KIND_CHUNK, &clean);
-    struct chunk *n = off ? arena_ptr(a, off) : NULL;
-    if (!n) {
+    if (!off) {
         arena_rollback(a);
         arena_end(a);
         return AR_NOMEM;
     }
+    struct chunk *n = arena_ptr(a, off);
     SH_INIT(&n->base, total);
     SH_INIT(&n->base_bytes, weight);
     SH_INIT(&n->next, 0);
@@ -70,13 +70,23 @@ static int room(struct arena *a, struct queue *q, const struct limits *l, uint64
         if (!l->may_sleep) return AR_BUSY;
         uint64_t until = lock_deadline(0);
         do rc = queue_lock(a, &q->get_lock, RANK_GET, until); while (rc == AR_INTR);
-        if (rc != AR_OK) return AR_FULL;
+        if (rc != AR_OK) return rc == AR_NOMEM || rc == AR_GONE ? rc : AR_FULL;
     }
     struct queue_stat s;
-    queue_totals(a, q, &s);
-    bool good = fits(l, total, weight, s.taken, SH_PEEK(&q->taken_bytes), more);
+    rc = queue_totals(a, q, &s);
+    if (rc == AR_OK && !fits(l, total, weight, s.taken, SH_PEEK(&q->taken_bytes), more)) rc = AR_FULL;
     queue_unlock(a, &q->get_lock, RANK_GET);
-    return good ? AR_OK : AR_FULL;
+    return rc;
+}
+
+/* Makes the messages up to `committed` visible, of which the last one takes its references. */
+static int commit_with_refs(struct arena *a, struct chunk *c, const struct message *m, uint64_t committed)
+{
+    if (!arena_begin(a)) return AR_NOMEM;
+    for (uint32_t k = 0; k < m->nrefs; k++) ref_hold(a, m->refs[k]);
+    txn_publish(a, &c->committed, committed);
+    arena_end(a);
+    return AR_OK;
 }
 
 /* Under the put lock. */
@@ -108,10 +118,11 @@ static int put_locked(struct arena *a, struct queue *q, const struct message *m,
         count++;
         total++;
         if (m[i].nrefs) {
-            arena_begin(a);
-            for (uint32_t k = 0; k < m[i].nrefs; k++) ref_hold(a, m[i].refs[k]);
-            txn_publish(a, &c->committed, queue_pack(pos, count));
-            arena_end(a);
+            if ((rc = commit_with_refs(a, c, &m[i], queue_pack(pos, count))) != AR_OK) {
+                pos -= (uint32_t)need;
+                count--;
+                break;
+            }
             dirty = false;
         } else {
             dirty = true;

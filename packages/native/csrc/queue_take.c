@@ -40,7 +40,9 @@ void taken_release_refs(struct arena *a, const char *record)
 static int take_refs(struct arena *a, struct chunk *c, const char *record, bool consume, uint64_t consumed)
 {
     uint32_t n = record_nrefs(word_at(record));
-    arena_begin(a);
+    if (!arena_begin(a)) return AR_NOMEM;
+    /* What may be refused memory, before private tables change. */
+    for (uint32_t i = 0; i < n; i++) (void)arena_ptr(a, word_at(record + 8 + 8 * i));
     int rc = ref_prepare(a, n);
     for (uint32_t i = 0; rc == AR_OK && i < n; i++) rc = ref_adopt(a, word_at(record + 8 + 8 * i));
     if (rc != AR_OK) {
@@ -68,7 +70,7 @@ static struct chunk *readable(struct arena *a, struct queue *q, uint64_t *consum
                 if (!next) { *rc = AR_EMPTY; return NULL; }
                 to = SH_GET(&c->committed);      /* the last commit came before the link */
                 if (queue_bytes(to) == queue_bytes(from)) {
-                    queue_advance(a, q, c, next);
+                    if ((*rc = queue_advance(a, q, c, next)) != AR_OK) return NULL;
                     continue;
                 }
             }
@@ -184,6 +186,11 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
         rc = take_locked(a, q, out, max);
         bool more = woken && more_left(a, q);
         struct chunk *tail = arena_ptr(a, SH_PEEK(&q->head));
+        if (!tail) {
+            queue_unlock(a, &q->get_lock, RANK_GET);
+            if (flagged) queue_one_less(&q->not_empty_sleepers);
+            return AR_NOMEM;
+        }
         sh32 *count = (sh32 *)&tail->committed;  /* its low half counts messages */
         uint32_t seen = SH_PEEK(count);
         bool unread = rc == AR_EMPTY && seen != queue_count(SH_PEEK(&tail->consumed));

@@ -12,7 +12,7 @@
 #define SPARE_ENTRIES 32u
 
 /* Private memory of this process: block → (how many handles, our ledger entry), open addressing. */
-struct item { aoff block; aoff entry; uint32_t count; };
+struct item { aoff block; aoff entry; uint32_t count; bool late; /* should have been given back: see close_late */ };
 struct refmap {
     struct item *table; uint32_t capacity, used;    /* capacity is a power of two */
     aoff *spare; uint32_t spare_count, spare_capacity;
@@ -65,7 +65,7 @@ static void table_add(struct refmap *m, aoff block, aoff entry, uint32_t count)
 {
     uint32_t k = hash(block);
     while (m->table[k & (m->capacity - 1)].block) k++;
-    m->table[k & (m->capacity - 1)] = (struct item){ block, entry, count };
+    m->table[k & (m->capacity - 1)] = (struct item){ block, entry, count, false };
     m->used++;
 }
 
@@ -80,7 +80,7 @@ static void table_remove(struct refmap *m, struct item *it)
         m->table[hole] = m->table[i];
         hole = i;
     }
-    m->table[hole] = (struct item){ 0, 0, 0 };
+    m->table[hole] = (struct item){ 0, 0, 0, false };
 }
 
 static bool spare_push(struct refmap *m, aoff entry)
@@ -157,7 +157,9 @@ int ref_adopt(struct arena *a, aoff payload)
 {
     struct item *it = find(a->refs, payload);
     if (!it) return add_reference(a, payload);
+    (void)arena_ptr(a, payload);                    /* one that came with the slot may never have been looked at */
     it->count++;
+    it->late = false;
     return AR_OK;
 }
 
@@ -187,11 +189,16 @@ void ref_drop(struct arena *a, aoff payload)
 void ref_release_locked(struct arena *a, aoff payload)
 {
     struct item *it = find(a->refs, payload);
-    if (!it || --it->count) return;
+    if (!it) return;
+    if (it->count > 1) {
+        it->count--;
+        return;
+    }
     txn_set(a, arena_ptr(a, it->entry), 0);
+    ref_drop(a, payload);
+    /* Last, since private tables are not rolled back. */
     spare_push(a->refs, it->entry);
     table_remove(a->refs, it);
-    ref_drop(a, payload);
 }
 
 uint64_t ref_count_here(struct arena *a, aoff payload)
@@ -223,28 +230,48 @@ void ref_collect(struct arena *a, int steps)
 
 /* -- whole operations ---------------------------------------------------------------------------------------- */
 
-aoff ref_new_raw(struct arena *a, uint64_t size, enum block_kind kind, bool *clean)
+/* Gives back what ref_close() could not. */
+static void close_late(struct arena *a)
 {
-    bool wanted = *clean;
-    arena_begin(a);
-    aoff payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, clean) : 0;
-    if (!payload) {
-        /* Before giving up: what dead processes held, and free pages in runs of the wrong size. */
-        arena_rollback(a);
-        arena_end(a);
-        registry_sweep(a);
-        arena_begin(a);
-        ref_collect(a, INT_MAX);
-        *clean = wanted;
-        payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, clean) : 0;
+    a->unclosed = false;
+    if (!arena_begin(a)) {
+        a->unclosed = true;
+        return;
     }
+    for (uint32_t k = 0; a->refs && k < a->refs->capacity;) {
+        struct item *it = &a->refs->table[k];
+        if (!it->block || !it->late) {
+            k++;
+            continue;
+        }
+        ref_release_locked(a, it->block);            /* shifts another item to k */
+        arena_commit(a);
+    }
+    arena_end(a);
+}
+
+static aoff new_once(struct arena *a, uint64_t size, enum block_kind kind, bool *clean, bool collect)
+{
+    if (!arena_begin(a)) return 0;
+    if (collect) ref_collect(a, INT_MAX);
+    aoff payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, clean) : 0;
     if (!payload || ref_own_new(a, payload) != AR_OK) {
         arena_rollback(a);
-        arena_end(a);
-        return 0;
+        payload = 0;
     }
     arena_end(a);
     return payload;
+}
+
+aoff ref_new_raw(struct arena *a, uint64_t size, enum block_kind kind, bool *clean)
+{
+    bool wanted = *clean;
+    aoff payload = new_once(a, size, kind, clean, false);
+    if (payload) return payload;
+    /* Before giving up: what dead processes held, and free pages in runs of the wrong size. */
+    registry_sweep(a);
+    *clean = wanted;
+    return new_once(a, size, kind, clean, true);
 }
 
 aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero)
@@ -275,8 +302,8 @@ int ref_open(struct arena *a, uint64_t arena_id, aoff payload, uint64_t generati
 {
     if (arena_id != a->id) return AR_FOREIGN;
     int r = AR_OK;
-    arena_begin(a);
-    if (!plausible(a, payload) || arena_ptr(a, payload) == NULL) r = AR_STALE;
+    if (!arena_begin(a)) return AR_NOMEM;
+    if (!plausible(a, payload)) r = AR_STALE;
     else {
         uint64_t ident = SH_PEEK(&block_header(a, payload)->ident);
         if ((ident & 0xff) != 1 || ident >> 16 != generation) r = AR_STALE;
@@ -295,11 +322,23 @@ bool ref_is_live(struct arena *a, aoff payload, uint64_t generation, enum block_
 
 int ref_again(struct arena *a, aoff payload)
 {
-    arena_begin(a);
+    if (!arena_begin(a)) return AR_NOMEM;
     int r = ref_prepare(a, SPARE_ENTRIES);
     if (r == AR_OK) r = ref_adopt(a, payload);
     arena_end(a);
     return r;
+}
+
+/* For want of memory: the ledger names it still, until it can be given back, or is opened again, or we end. */
+static void leave_for_later(struct arena *a, aoff payload)
+{
+    pthread_mutex_lock(&a->private_mutex);
+    struct item *it = find(a->refs, payload);
+    if (it) {
+        it->count = 0;
+        it->late = a->unclosed = true;
+    }
+    pthread_mutex_unlock(&a->private_mutex);
 }
 
 void ref_close(struct arena *a, aoff payload)
@@ -313,12 +352,16 @@ void ref_close(struct arena *a, aoff payload)
     /* Outside the lock: giving pages back may take milliseconds.  A guess: another process may still hold it. */
     bool punched = SH_PEEK(&block_header(a, payload)->refs) == 1 && block_kind(a, payload) == KIND_BLOCK &&
                    heap_punch_before_free(a, payload);
-    arena_begin(a);
+    if (!arena_begin(a)) {
+        leave_for_later(a, payload);
+        return;
+    }
     /* Somebody has opened it by a handle that nobody kept alive: what he writes is not clean when he frees it. */
     sh64 *link = &block_header(a, payload)->link;
     if (punched && SH_PEEK(&block_header(a, payload)->refs) != 1) txn_set(a, link, SH_PEEK(link) & 0xff);
     ref_release_locked(a, payload);
     arena_end(a);
+    if (__builtin_expect(a->unclosed, 0)) close_late(a);
 }
 
 /* -- fork, start and death of other processes ---------------------------------------------------------------- */
@@ -384,6 +427,7 @@ static int load(struct arena *a, struct refmap *old)
             }
             struct item *it = find(old, block);
             table_add(m, block, chunk + i * 8, it ? it->count : 0);
+            if (it && it->late) find(m, block)->late = true;
         }
         chunk = SH_PEEK(&w[0]);
     }
@@ -408,7 +452,7 @@ int ref_load_ledger(struct arena *a) { return load(a, NULL); }
 
 void ref_settle(struct arena *a)
 {
-    arena_begin(a);
+    if (!arena_begin(a)) return;
     struct refmap *m = a->refs;
     for (uint32_t k = 0; m && k < m->capacity;) {
         struct item *it = &m->table[k];
@@ -416,9 +460,7 @@ void ref_settle(struct arena *a)
             k++;
             continue;
         }
-        aoff block = it->block;
-        it->count = 1;
-        ref_release_locked(a, block);               /* shifts another item to k */
+        ref_release_locked(a, it->block);           /* shifts another item to k */
         arena_commit(a);
     }
     arena_end(a);
@@ -429,7 +471,6 @@ void ref_release_slot(struct arena *a, uint32_t slot)
     struct slot *s = slot_at(a, slot);
     for (aoff chunk; (chunk = SH_PEEK(&s->ledger)) != 0;) {
         sh64 *w = arena_ptr(a, chunk);
-        if (!w) return;
         for (uint32_t i = 1; i <= LEDGER_ENTRIES; i++) {
             aoff block = SH_PEEK(&w[i]);
             if (!block) continue;
@@ -449,7 +490,6 @@ uint64_t ref_slot_bytes(struct arena *a, uint32_t slot, uint64_t *blocks)
     uint64_t bytes = 0, n = 0;
     for (aoff chunk = SH_PEEK(&slot_at(a, slot)->ledger); chunk;) {
         sh64 *w = arena_ptr(a, chunk);
-        if (!w) break;
         for (uint32_t i = 1; i <= LEDGER_ENTRIES; i++) {
             aoff block = SH_PEEK(&w[i]);
             if (!block) continue;
@@ -478,14 +518,16 @@ static bool parcel_step(struct arena *a, aoff payload)
 aoff parcel_new(struct arena *a, const aoff *items, uint32_t n)
 {
     bool clean = false;
-    arena_begin(a);
+    if (!arena_begin(a)) return 0;
+    /* What may be refused memory, before the parcel exists. */
+    for (uint32_t i = 0; i < n; i++) (void)arena_ptr(a, items[i]);
     aoff payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, 8 + 8ull * n, KIND_PARCEL, &clean) : 0;
-    sh64 *w = payload ? arena_ptr(a, payload) : NULL;
-    if (!w || ref_own_new(a, payload) != AR_OK) {
+    if (!payload || ref_own_new(a, payload) != AR_OK) {
         arena_rollback(a);
         arena_end(a);
         return 0;
     }
+    sh64 *w = arena_ptr(a, payload);
     SH_INIT(&w[0], 0);
     arena_commit(a);
     /* An item at a time: a parcel of any length fits the log, and a death in between leaves a shorter parcel. */

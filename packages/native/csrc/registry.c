@@ -268,24 +268,30 @@ static void become(struct arena *a, uint32_t slot, uint32_t generation)
     a->pid = (uint32_t)getpid();
 }
 
+static int join_locked(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation)
+{
+    if (!arena_begin(a)) return AR_NOMEM;
+    int r = slot_take(a, slot, generation);
+    if (r == AR_OK) {
+        struct slot *s = slot_at(a, *slot);
+        take_lease(a, *slot);
+        txn_set(a, &s->pid, (uint64_t)getpid());
+        txn_set(a, &s->parent, 0);
+        txn_set(a, &s->state, state_word(SLOT_LIVE, *generation));
+        arena_commit(a);
+        set_name(s, name);
+    }
+    arena_end(a);
+    return r;
+}
+
 int registry_join(struct arena *a, const char *name)
 {
     struct flock l;
     uint32_t slot, generation;
     if (lease(a, F_SETLKW, F_WRLCK, JOINING_SLOT, &l) != 0) return AR_SYS;
     become(a, JOINING_SLOT, 1);
-    arena_begin(a);
-    int r = slot_take(a, &slot, &generation);
-    if (r == AR_OK) {
-        struct slot *s = slot_at(a, slot);
-        take_lease(a, slot);
-        txn_set(a, &s->pid, (uint64_t)getpid());
-        txn_set(a, &s->parent, 0);
-        txn_set(a, &s->state, state_word(SLOT_LIVE, generation));
-        arena_commit(a);
-        set_name(s, name);
-    }
-    arena_end(a);
+    int r = join_locked(a, name, &slot, &generation);
     a->self = 0;
     if (r == AR_OK) become(a, slot, generation);
     lease(a, F_SETLK, F_UNLCK, JOINING_SLOT, &l);
@@ -294,8 +300,8 @@ int registry_join(struct arena *a, const char *name)
 
 int registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation)
 {
-    arena_begin(a);
-    int r = slot_take(a, slot, generation);
+    if (!arena_begin(a)) return AR_NOMEM;
+    int r = FAULT_NO_SLOT() ? AR_FULL : slot_take(a, slot, generation);
     if (r == AR_OK) {
         txn_set(a, &slot_at(a, *slot)->state, state_word(SLOT_STARTING, *generation));
         arena_commit(a);
@@ -342,7 +348,7 @@ static bool give_back(struct arena *a, uint32_t slot, uint64_t word)
 void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint32_t pid)
 {
     struct slot *s = slot_at(a, slot);
-    arena_begin(a);
+    if (!arena_begin(a)) return;
     /* It may have attached already, or even ended and been reaped.  The time first: who started later than it is another.
      * No transaction: an undo would take away what the child itself writes there. */
     uint64_t word = SH_GET(&s->state);
@@ -356,10 +362,20 @@ void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint3
 
 void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation)
 {
-    arena_begin(a);
+    if (!arena_begin(a)) return;
     uint64_t word = SH_PEEK(&slot_at(a, slot)->state);
     if (word == state_word(SLOT_STARTING, generation)) give_back(a, slot, word);
     arena_end(a);
+}
+
+static bool release_own(struct arena *a, struct slot *s)
+{
+    if (!arena_begin(a)) return false;
+    ref_release_slot(a, a->self_slot);
+    txn_set(a, &s->waits_for, 0);
+    txn_set(a, &s->last_death_ns, clock_ns());
+    arena_end(a);
+    return true;
 }
 
 void registry_leave(struct arena *a)
@@ -368,14 +384,11 @@ void registry_leave(struct arena *a)
      * would take the lock over from us. */
     struct slot *s = slot_at(a, a->self_slot);
     uint64_t word = state_word(SLOT_LIVE, a->self_generation);
-    arena_begin(a);
-    ref_release_slot(a, a->self_slot);
-    txn_set(a, &s->waits_for, 0);
-    txn_set(a, &s->last_death_ns, clock_ns());
-    arena_end(a);
+    bool given_back = release_own(a, s);
     struct flock l;
     if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, a->self_slot, &l);
-    SH_CAS64(&s->state, &word, state_word(SLOT_FREE, a->self_generation));
+    /* Where memory was refused, others notice our death. */
+    if (given_back) SH_CAS64(&s->state, &word, state_word(SLOT_FREE, a->self_generation));
     a->self = 0;
     refs_free_private(a);
 }
@@ -386,7 +399,7 @@ bool registry_reap(struct arena *a, uint32_t slot, uint32_t generation16)
     uint64_t judged = SH_GET(&slot_at(a, slot)->state), word;
     if (registry_alive(a, slot, generation16)) return false;
     bool dead = true;
-    arena_begin(a);
+    if (!arena_begin(a)) return false;
     word = SH_GET(&slot_at(a, slot)->state);
     if (generation_of(word) == generation16 && state_of(word) != SLOT_FREE)
         dead = (word == judged || state_of(word) == SLOT_DEAD) && give_back(a, slot, word);
@@ -423,7 +436,7 @@ void registry_note_exit(struct arena *a, uint32_t pid, int status)
     if (i < 0 || pid == a->pid) return;
     struct slot *s = slot_at(a, (uint32_t)i);
     SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
-    arena_begin(a);
+    if (!arena_begin(a)) return;
     uint64_t word = SH_PEEK(&s->state);
     if (SH_PEEK(&s->pid) == pid && state_of(word) != SLOT_FREE) give_back(a, (uint32_t)i, word);
     arena_end(a);
@@ -433,7 +446,7 @@ void registry_note_exit(struct arena *a, uint32_t pid, int status)
 
 static _Thread_local struct { uint32_t slot, generation; bool set; } coming;     /* asked for by registry_fork_uses */
 static struct { uint32_t slot, generation; bool ready, copied; } forking;        /* guarded by the private mutex */
-static _Thread_local struct { uint32_t slot, generation; bool set; } forked;     /* this thread's last fork, until registry_forked */
+static _Thread_local struct { uint32_t slot, generation; bool set, whole; } forked = { .whole = true };   /* this thread's last fork */
 
 void registry_fork_uses(uint32_t slot, uint32_t generation)
 {
@@ -442,20 +455,27 @@ void registry_fork_uses(uint32_t slot, uint32_t generation)
     coming.set = true;
 }
 
+/* The arena lock goes, the private mutex stays until the fork is over: see arena.h. */
+static bool copy_references(struct arena *a, bool ready, uint32_t slot)
+{
+    if (!ready || !arena_begin(a)) {
+        pthread_mutex_lock(&a->private_mutex);
+        return false;
+    }
+    bool copied = ref_copy_ledger(a, slot) == AR_OK;
+    arena_end_before_fork(a);
+    return copied;
+}
+
 static void before_fork(void)
 {
     struct arena *a = process_arena;
     if (!a || !a->self) return;
-    bool ready = coming.set, copied = false;
+    bool ready = coming.set;
     uint32_t slot = coming.slot, generation = coming.generation;
     coming.set = false;
     if (!ready) ready = registry_reserve(a, "", &slot, &generation) == AR_OK;
-    arena_begin(a);
-    copied = ready && ref_copy_ledger(a, slot) == AR_OK;
-    /* The arena lock goes, the private mutex stays until the fork is over: see arena.h. */
-    arena_commit(a);
-    rank_leave(RANK_ARENA);
-    olock_release(a, &a->h->lock);
+    bool copied = copy_references(a, ready, slot);
     pthread_mutex_lock(&a->map_mutex);
     forking.slot = slot;
     forking.generation = generation;
@@ -470,16 +490,30 @@ static void after_fork_parent(void)
     forked.slot = forking.slot;
     forked.generation = forking.generation;
     forked.set = forking.ready;
+    forked.whole = forking.ready && forking.copied;
     /* From here on the child is there, or never will be: see may_be_claimed. */
     if (forking.ready) SH_SET(&slot_at(a, forking.slot)->forked, 1);
     pthread_mutex_unlock(&a->map_mutex);
     pthread_mutex_unlock(&a->private_mutex);
 }
 
-void registry_forked(struct arena *a, uint32_t pid)
+bool registry_forked(struct arena *a, uint32_t pid)
 {
+    bool whole = forked.whole;
     if (forked.set) registry_started(a, forked.slot, forked.generation, pid);
     forked.set = false;
+    forked.whole = true;
+    return whole;
+}
+
+/* The child's slot, where one was ready that it cannot use. */
+static void leave_slot(struct arena *a)
+{
+    if (!forking.ready) return;
+    struct flock l;
+    uint64_t word = state_word(SLOT_LIVE, forking.generation);
+    if (a->self) SH_CAS64(&slot_at(a, forking.slot)->state, &word, state_word(SLOT_DEAD, forking.generation));
+    if (a->self && arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, forking.slot, &l);
 }
 
 static void after_fork_child(void)
@@ -494,9 +528,11 @@ static void after_fork_child(void)
     if (forking.ready && registry_take(a, forking.slot, forking.generation) == AR_OK && forking.copied)
         ref_after_fork_child(a, forking.slot);
     else {
-        /* No slot could be had for us, or we were stopped for so long that it was given up: our handles are stale. */
-        refs_free_private(a);
-        registry_join(a, "");
+        /* No slot could be had for us, or no memory for our references; or we were stopped for so long that all was given
+         * up: nothing keeps what our handles name. */
+        FAULT_BRANCH("fork: severed");
+        leave_slot(a);
+        arena_sever(a);
     }
 }
 

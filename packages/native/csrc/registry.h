@@ -49,7 +49,7 @@ int  registry_join(struct arena *a, const char *name);                     /* a 
 int  registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation); /* for a child to come */
 int  registry_take(struct arena *a, uint32_t slot, uint32_t generation);   /* we are that child; AR_GONE if it was given up */
 void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint32_t pid);  /* the reserved slot's child runs, not attached yet */
-void registry_forked(struct arena *a, uint32_t pid);                       /* that is the child of this thread's last fork */
+bool registry_forked(struct arena *a, uint32_t pid);                       /* that is the child of this thread's last fork; false: it is severed (arena.h) */
 void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation);
 void registry_leave(struct arena *a);                                      /* orderly exit: our references are given back */
 void registry_set_name(struct arena *a, const char *name);

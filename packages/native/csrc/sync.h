@@ -79,7 +79,7 @@ static inline uint64_t sync_thread(struct arena *a)
 }
 
 /* -- Lock and RLock (sync_lock.c) --
- * acquire: AR_OK; AR_TIMEOUT; AR_INTR; AR_OWNER_DIED: taken over from a dead owner, held now, *death filled.
+ * acquire: AR_OK; AR_TIMEOUT; AR_INTR; AR_GONE: severed (arena.h); AR_OWNER_DIED: taken over from a dead owner, held now, *death filled.
  * release: AR_OK; AR_NOT_OWNER. */
 aoff sync_lock_new(struct arena *a, enum block_kind kind, uint32_t flags);
 int  sync_lock_slow(struct arena *a, struct sync_lock *l, aoff payload, uint64_t deadline, bool after_sleep,
@@ -134,22 +134,22 @@ uint32_t sync_lock_release_all(struct sync_lock *l, enum block_kind kind);
 static inline void sync_lock_levels(struct sync_lock *l, uint32_t levels) { SH_SET(&l->count, levels); }
 
 /* -- Semaphore (sync_semaphore.c) --
- * acquire: AR_OK, AR_TIMEOUT, AR_INTR.  release: AR_OK, AR_OVERFLOW: the value is the largest already. */
+ * acquire: AR_OK, AR_TIMEOUT, AR_INTR, AR_GONE.  release: AR_OK, AR_GONE, AR_OVERFLOW: the value is the largest already. */
 aoff sync_semaphore_new(struct arena *a, uint32_t value, uint32_t maxvalue, bool bounded, bool tracked);
 int  sync_semaphore_slow(struct arena *a, struct sync_semaphore *s, aoff payload, uint64_t deadline);
 int  sync_semaphore_release_slow(struct arena *a, struct sync_semaphore *s);
 uint32_t sync_semaphore_value(struct sync_semaphore *s);
 
-static inline bool sync_semaphore_fast(struct sync_semaphore *s)
+static inline bool sync_semaphore_fast(struct arena *a, struct sync_semaphore *s)
 {
     uint32_t w = SH_PEEK(&s->word);
-    return SH_PEEK(&s->capacity) == 0 && (w & SYNC_VALUE_MAX) != 0 && SH_CAS32(&s->word, &w, w - 1);
+    return a->self && SH_PEEK(&s->capacity) == 0 && (w & SYNC_VALUE_MAX) != 0 && SH_CAS32(&s->word, &w, w - 1);
 }
 
 static inline int sync_semaphore_release(struct arena *a, struct sync_semaphore *s)
 {
     uint32_t w = SH_PEEK(&s->word);
-    if (w < SH_PEEK(&s->maxvalue) && SH_PEEK(&s->capacity) == 0 && SH_CAS32(&s->word, &w, w + 1)) return AR_OK;
+    if (a->self && w < SH_PEEK(&s->maxvalue) && SH_PEEK(&s->capacity) == 0 && SH_CAS32(&s->word, &w, w + 1)) return AR_OK;
     return sync_semaphore_release_slow(a, s);
 }
 
@@ -195,6 +195,7 @@ int  sync_condition_enter(struct arena *a, struct sync_condition *c, struct sync
 /* AR_OK: notified; AR_TIMEOUT, AR_INTR.  *asleep: set if it slept, so that the lock is to be taken as by a sleeper. */
 int  sync_condition_sleep(struct arena *a, struct sync_condition *c, struct cond_entry *e, aoff payload, uint64_t deadline,
                           bool *asleep);
+bool sync_condition_reachable(struct arena *a, struct sync_condition *c);   /* false: memory is refused to see all waiters */
 bool sync_condition_leave(struct cond_entry *e);    /* frees the entry; true if it was notified */
 uint32_t sync_condition_notify(struct arena *a, struct sync_condition *c, struct sync_lock *l, uint32_t n); /* how many */
 uint32_t sync_condition_waiters(struct arena *a, struct sync_condition *c);

@@ -9,7 +9,7 @@
 aoff sync_condition_new(struct arena *a, aoff lock)
 {
     bool clean = false;
-    arena_begin(a);
+    if (!arena_begin(a)) return 0;
     aoff payload = ref_prepare(a, 32) == AR_OK ? heap_alloc(a, sizeof(struct sync_condition), KIND_CONDITION, &clean) : 0;
     if (!payload) goto no_memory;
     struct sync_condition *c = arena_ptr(a, payload);
@@ -54,7 +54,7 @@ void sync_condition_setup(void) { ref_set_release(KIND_CONDITION, release_conten
 static bool grow(struct arena *a, struct sync_condition *c)
 {
     bool clean = false;
-    arena_begin(a);
+    if (!arena_begin(a)) return false;
     aoff segment = heap_alloc(a, sizeof(struct cond_segment), KIND_SEGMENT, &clean);
     if (!segment) {
         arena_rollback(a);
@@ -92,6 +92,16 @@ static struct cond_entry *walk_next(struct arena *a, struct walk *w)
     }
     w->left--;
     return w->entry++;
+}
+
+bool sync_condition_reachable(struct arena *a, struct sync_condition *c)
+{
+    for (aoff segment = SH_GET(&c->segment); segment;) {
+        struct cond_segment *s = arena_ptr(a, segment);
+        if (!s) return false;
+        segment = SH_GET(&s->next);
+    }
+    return true;
 }
 
 static bool bury(struct arena *a, struct cond_entry *e, uint32_t owner)
@@ -164,6 +174,7 @@ static struct cond_entry *find_free(struct arena *a, struct sync_condition *c, s
 
 int sync_condition_enter(struct arena *a, struct sync_condition *c, struct sync_lock *l, struct cond_entry **entry)
 {
+    if (!sync_condition_reachable(a, c)) return AR_NOMEM;
     struct cond_entry *e = find_free(a, c, l);
     if (!e) {
         if (!grow(a, c)) return AR_NOMEM;

@@ -88,6 +88,7 @@ int sync_lock_slow(struct arena *a, struct sync_lock *l, aoff payload, uint64_t 
     uint64_t slice = WAIT_SLICE_FIRST_NS;
     bool last = deadline == 0, told = false;
     int result;
+    if (!a->self) return AR_GONE;
     if (!last && olock_held(seen)) spin_while_equal(a, &l->word, seen);
     for (;;) {
         seen = SH_GET(&l->word);

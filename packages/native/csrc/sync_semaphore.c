@@ -94,6 +94,7 @@ int sync_semaphore_slow(struct arena *a, struct sync_semaphore *s, aoff payload,
     uint64_t slice = tracked ? WAIT_SLICE_FIRST_NS : WAIT_SLICE_NS;
     uint32_t w = SH_GET(&s->word);
     int result = AR_OK;
+    if (!a->self) return AR_GONE;
     if (take(a, s, tracked)) return AR_OK;
     if (tracked && inherit_permit(a, s)) return AR_OK;
     if (deadline == 0) return AR_TIMEOUT;
@@ -131,6 +132,7 @@ int sync_semaphore_slow(struct arena *a, struct sync_semaphore *s, aoff payload,
 int sync_semaphore_release_slow(struct arena *a, struct sync_semaphore *s)
 {
     uint32_t w = SH_GET(&s->word), next;
+    if (!a->self) return AR_GONE;
     if (SH_PEEK(&s->capacity)) {
         int r = tracked_release(a, s);
         if (r != AR_OK) return r;

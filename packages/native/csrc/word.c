@@ -166,6 +166,7 @@ static int take_from_the_dead(struct arena *a, sh32 *word, uint32_t seen)
 int olock_try(struct arena *a, sh32 *word)
 {
     if (olock_fast(a, word)) return AR_OK;
+    if (!a->self) return AR_GONE;
     for (;;) {
         uint32_t seen = SH_GET(word);
         if (seen == 0) {
@@ -180,7 +181,7 @@ int olock_try(struct arena *a, sh32 *word)
 int olock_acquire(struct arena *a, sh32 *word, uint64_t deadline)
 {
     if (olock_fast(a, word)) return AR_OK;
-    if (deadline == 0) return olock_try(a, word);
+    if (!a->self || deadline == 0) return olock_try(a, word);
     uint32_t flag = 0;
     uint64_t slice = WAIT_SLICE_FIRST_NS;
     uint32_t seen = SH_GET(word);

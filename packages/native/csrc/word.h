@@ -55,15 +55,18 @@ bool patience_spin(struct patience *p, sh32 *word, uint32_t expected);   /* true
 void patience_end(struct patience *p);              /* what was waited for has come, with a spin or without */
 
 /* Locks that know their owner. */
-int  olock_try(struct arena *a, sh32 *word);        /* AR_OK; AR_OWNER_DIED: taken over from a dead owner (held now); AR_TIMEOUT: held by a live one */
-int  olock_acquire(struct arena *a, sh32 *word, uint64_t deadline); /* AR_OK, AR_OWNER_DIED (held now!), AR_TIMEOUT, AR_INTR */
+int  olock_try(struct arena *a, sh32 *word);        /* AR_GONE: severed (arena.h); AR_OK; AR_OWNER_DIED: taken over from a dead owner (held now); AR_TIMEOUT: held by a live one */
+int  olock_acquire(struct arena *a, sh32 *word, uint64_t deadline); /* AR_OK, AR_OWNER_DIED (held now!), AR_TIMEOUT, AR_INTR, AR_GONE */
 void olock_release(struct arena *a, sh32 *word);    /* by whoever; wakes one sleeper if the flag is set */
 static inline bool olock_held(uint32_t word) { return (word & OWNER_BITS) != 0; }
 static inline bool olock_fast(struct arena *a, sh32 *word)
 {
-    uint32_t zero = 0;
-    return SH_CAS32(word, &zero, a->self);
+    uint32_t zero = 0, self = a->self;
+    return self && SH_CAS32(word, &zero, self);
 }
+
+/* Names no process that ever was (no generation is 0): a lock given back as if its owner had died. */
+#define OWNER_NOBODY (owner_word(0, 0) | 1)
 
 /* True if the owner named by a lock word is dead (asked of the registry and the kernel; 1 µs). */
 bool owner_is_dead(struct arena *a, uint32_t word);

@@ -108,7 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         case 6: open_it(data[3] & 1 ? arena.id : wide, wide % ((uint64_t)1 << 31) & ~31ull, number(data + 1, 3), data[2] % KIND_MAX); break;
         case 7:
             if (table[i].handles && table[i].size >= 8) {          /* what a block holds is no header */
-                arena_begin(&arena);
+                if (!arena_begin(&arena)) abort();
                 CHECK(ref_is_live(&arena, table[i].at, table[i].generation, table[i].kind));
                 ref_is_live(&arena, wide, data[1], (enum block_kind)data[2]);
                 arena_end(&arena);
@@ -124,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (runs % 512 == 0) {                                          /* nothing may be left when all is closed */
         for (int i = 0; i < BLOCKS; i++) while (table[i].handles) close_one(i);
-        arena_begin(&arena);
+        if (!arena_begin(&arena)) abort();
         ref_collect(&arena, 1 << 20);
         arena_end(&arena);
         heap_trim(&arena);

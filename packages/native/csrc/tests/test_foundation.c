@@ -89,7 +89,7 @@ static void op_huge(void) { ref_close(A, ref_new(A, 20000000, KIND_BLOCK, false)
 static void op_open(void) { ref_open(A, A->id, shared_block, block_generation(A, shared_block), KIND_BLOCK); ref_close(A, shared_block); }
 static void op_parcel(void) { aoff items[3] = { shared_block, shared_block, shared_block }; aoff p = parcel_new(A, items, 3); ref_close(A, p); }
 static void op_fork(void) { if (fork() == 0) _exit(0); wait(NULL); }
-static void op_reserve(void) { uint32_t s, g; if (registry_reserve(A, "child", &s, &g) == AR_OK) { arena_begin(A); ref_slot_hold(A, s, shared_block); arena_end(A); registry_cancel(A, s, g); } }
+static void op_reserve(void) { uint32_t s, g; if (registry_reserve(A, "child", &s, &g) == AR_OK) { if (arena_begin(A)) { ref_slot_hold(A, s, shared_block); arena_end(A); } registry_cancel(A, s, g); } }
 static void op_trim(void) { heap_trim(A); }
 
 static void test_kill_steps(void)
@@ -134,7 +134,7 @@ static void test_death_is_noticed(void)
     CHECK(pipe(ready) == 0);
     pid_t pid = fork();
     if (pid == 0) {
-        arena_begin(A);             /* holds the arena lock */
+        if (!arena_begin(A)) abort();             /* holds the arena lock */
         CHECK(write(ready[1], "x", 1) == 1);
         pause();
     }

@@ -136,7 +136,7 @@ static void pass(int index)
     (void)index;
     for (int i = 0; i < rounds; i++) {
         int r = AR_OK;
-        if (!sync_semaphore_fast(sem))
+        if (!sync_semaphore_fast(A, sem))
             do r = sync_semaphore_slow(A, sem, sem_at, WAIT_FOREVER);
             while (r == AR_INTR);
         CHECK(r == AR_OK);
@@ -324,7 +324,7 @@ int main(void)
     test_event();
     test_condition();
     test_barrier();
-    arena_begin(A);
+    if (!arena_begin(A)) abort();
     ref_collect(A, 1000);
     arena_end(A);
     CHECK(heap_check(A) == NULL);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import procession_native
 from procession_core import at_end, runtime
 
@@ -38,9 +40,21 @@ def started(slot: Slot | None, pid: int) -> None:
 
 
 def forked(pid: int) -> None:
-    """After ``os.fork()``, in the parent: write who the child is, as :func:`started` does it."""
-    if core is not None:
-        core.forked(pid)
+    """After ``os.fork()``, in the parent: write who the child is, as :func:`started` does it.
+
+    Raises MemoryError if there was no slot or no shared memory for it; it has ended then, see :func:`is_severed`.
+    """
+    if core is not None and not core.forked(pid):
+        os.waitpid(pid, 0)
+        raise MemoryError(
+            "the child could not be given the shared objects of its parent: no shared memory is left within the "
+            "limits of this process tree (see procession.memory() and set_memory_limit()), or no slot for another one"
+        )
+
+
+def is_severed() -> bool:
+    """In a forked child, before anything else: whether it has no part in the shared memory and should end."""
+    return core is not None and core.severed()
 
 
 def hold(slot: Slot | None, shared: object) -> None:

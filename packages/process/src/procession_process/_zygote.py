@@ -21,6 +21,7 @@ The zygote ends when its owner, all clients and all children are gone.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from _signal import SIG_IGN, default_int_handler  # type: ignore[import-not-found]
@@ -37,7 +38,7 @@ from ._bootstrap import flush_streams
 from ._fds import set_received
 from ._main import import_main
 from ._messages import receive, send
-from ._native import attach, forked, leave, next_fork_uses, set_exit_status
+from ._native import attach, forked, is_severed, leave, next_fork_uses, set_exit_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,9 +160,15 @@ class _Zygote:
             self.send(client, b"E" + pack("<I", error.errno or 0))
         else:
             if pid == 0:
+                if is_severed():
+                    os._exit(1)
                 self.become_child(fds)
-            forked(pid)
-            self.adopt(pid, client, slot)
+            try:
+                forked(pid)
+            except MemoryError:
+                self.send(client, b"E" + pack("<I", errno.ENOMEM))
+            else:
+                self.adopt(pid, client, slot)
         for fd in fds:
             os.close(fd)
 

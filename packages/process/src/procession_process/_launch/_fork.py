@@ -14,7 +14,7 @@ from .. import _life
 from .._bootstrap import flush_streams
 from .._death import enable_stack, new_stack_file, watch_memory
 from .._methods import have_pidfd
-from .._native import forked, prepare_fork
+from .._native import forked, is_severed, prepare_fork
 from ._popen import BasePopen
 from ._stdin import close_stdin, prepare_stdin
 
@@ -44,7 +44,7 @@ class Popen(BasePopen):
             pid = os.fork()
             if pid == 0:
                 self._run(process, stdin, plain)
-            forked(pid)
+            self._tell(pid)
             self._adopt(pid)
             return
         # Without pidfds: one pipe whose write end the child keeps for its life, one for the opposite
@@ -54,12 +54,27 @@ class Popen(BasePopen):
         if pid == 0:
             os.close(parent_reads)
             self._run(process, stdin, plain)
-        forked(pid)
         os.close(child_writes)
+        try:
+            self._tell(pid)
+        except MemoryError:
+            os.close(parent_reads)
+            raise
         self.pid, self.sentinel, self._sentinel_is_pidfd = pid, parent_reads, False
+
+    def _tell(self, pid: int) -> None:
+        try:
+            forked(pid)
+        except MemoryError:
+            if self._stack_fd >= 0:
+                close_fd(self._stack_fd)
+                self._stack_fd = -1
+            raise
 
     def _run(self, process: Any, stdin: TextIO | None, plain: bool) -> NoReturn:
         code = 1
+        if is_severed():
+            _exit(code)
         try:
             runtime.start_method = "fork"
             parent_sentinel = None if plain else self._settle(process)
