@@ -78,6 +78,39 @@ def steps(told: bool) -> int:
         killed += 1
 
 
+def steps_of_a_move() -> int:
+    """A child that was forked ahead takes a reserved slot, in which an object of its own waits already, and another."""
+    inherited = core.Block(1 << 16)
+    killed = 0
+    while True:
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            slot, generation = json.loads(os.read(reading, 100))
+            core.fault_set(killed + 1)
+            core.move(slot, generation)
+            core.fault_set(0)
+            os._exit(0 if inherited.references() == 2 and core.self_slot() == (slot, generation) else 1)
+        core.forked(pid)
+        given = core.Block(1 << 16)
+        slot, generation = core.reserve_slot("moves")
+        for block in (inherited, given):
+            core.slot_hold(slot, generation, block)
+        core.child_started(slot, generation, pid)
+        os.write(writing, json.dumps((slot, generation)).encode())
+        _, status = os.waitpid(pid, 0)
+        os.close(reading)
+        os.close(writing)
+        core.note_exit(pid, status)
+        for block in (inherited, given):
+            until(lambda: swept(block), f"k={killed + 1}: references stay: {core.processes()}")  # noqa: B023
+        require(core.check() is None, "the heap is damaged")
+        if os.WIFEXITED(status):
+            require(os.WEXITSTATUS(status) == 0, "the child has not what it should have")
+            return killed
+        killed += 1
+
+
 def a_slow_child_is_waited_for() -> None:
     """A child stopped inside fork() keeps its slot and its references, for longer than others get to claim."""
     block = core.Block(1 << 16)
@@ -122,7 +155,7 @@ def forks_in_threads() -> None:
 
 def main() -> None:
     core.ensure()
-    result = {"told": steps(True), "foreign": steps(False)}
+    result = {"told": steps(True), "foreign": steps(False), "move": steps_of_a_move()}
     a_slow_child_is_waited_for()
     forks_in_threads()
     print(json.dumps(result))

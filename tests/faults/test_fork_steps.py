@@ -9,4 +9,4 @@ pytestmark = [pytest.mark.faults, pytest.mark.native_only, pytest.mark.timeout(3
 
 def test_killed_at_every_step(run_steps) -> None:
     steps = run_steps("fork")
-    assert steps["told"] >= 4 and steps["foreign"] >= 4, steps
+    assert steps["told"] >= 4 and steps["foreign"] >= 4 and steps["move"] >= 10, steps

@@ -403,6 +403,16 @@ static PyObject *py_next_fork_uses(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *py_move(PyObject *m, PyObject *args)
+{
+    (void)m;
+    uint32_t slot, generation;
+    if (parse_slot(args, "II:move", &slot, &generation) < 0) return NULL;
+    int r = registry_move(process_arena, slot, generation);
+    if (r != AR_OK) return core_raise(r, "taking the place that was reserved in the process tree");
+    Py_RETURN_NONE;
+}
+
 static PyObject *py_set_name(PyObject *m, PyObject *arg)
 {
     (void)m;
@@ -596,6 +606,8 @@ static PyMethodDef functions[] = {
     { "slot_hold", py_slot_hold, METH_VARARGS, "slot_hold(slot, generation, shared)\n--\n\nThe starting child gets a reference of its own." },
     { "next_fork_uses", py_next_fork_uses, METH_VARARGS,
       "next_fork_uses(slot, generation)\n--\n\nThe child of this thread's next fork takes that slot." },
+    { "move", py_move, METH_VARARGS,
+      "move(slot, generation)\n--\n\nThis process, forked ahead, becomes the one that the slot was reserved for." },
     { "set_name", py_set_name, METH_O, "set_name(name)\n--\n\nName this process in the registry." },
     { "note_exit", py_note_exit, METH_VARARGS,
       "note_exit(pid, status)\n--\n\nA child was waited for (status as waitpid gives it): what it held is given back now." },

@@ -386,6 +386,17 @@ int ref_slot_hold(struct arena *a, uint32_t slot, aoff payload)
     return ref_slot_hold(a, slot, payload);
 }
 
+int ref_lend_all(struct arena *a, uint32_t slot)
+{
+    struct refmap *m = a->refs;
+    for (uint32_t k = 0; m && k < m->capacity; k++) {
+        if (!m->table[k].block) continue;
+        if (ref_slot_hold(a, slot, m->table[k].block) != AR_OK) return AR_NOMEM;
+        arena_commit(a);
+    }
+    return AR_OK;
+}
+
 int ref_copy_ledger(struct arena *a, uint32_t to_slot)
 {
     struct refmap *m = a->refs;

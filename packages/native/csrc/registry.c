@@ -432,14 +432,43 @@ int registry_find_pid(struct arena *a, uint32_t pid)
 
 void registry_note_exit(struct arena *a, uint32_t pid, int status)
 {
-    int i = registry_find_pid(a, pid);
-    if (i < 0 || pid == a->pid) return;
-    struct slot *s = slot_at(a, (uint32_t)i);
-    SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
-    if (!arena_begin(a)) return;
-    uint64_t word = SH_PEEK(&s->state);
-    if (SH_PEEK(&s->pid) == pid && state_of(word) != SLOT_FREE) give_back(a, (uint32_t)i, word);
+    /* Twice, for one that died on its way from a slot to another. */
+    for (volatile int look = 0; look < 2; look++) {
+        int i = registry_find_pid(a, pid);
+        if (i < 0 || pid == a->pid) return;
+        struct slot *s = slot_at(a, (uint32_t)i);
+        SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
+        if (!arena_begin(a)) return;
+        uint64_t word = SH_PEEK(&s->state);
+        if (SH_PEEK(&s->pid) == pid && state_of(word) != SLOT_FREE) give_back(a, (uint32_t)i, word);
+        arena_end(a);
+    }
+}
+
+static int lend_all(struct arena *a, uint32_t slot, uint32_t generation)
+{
+    if (slot >= REGISTRY_SLOTS) return AR_GONE;
+    if (!a->self) return AR_GONE;
+    if (!arena_begin(a)) return AR_NOMEM;
+    int r = SH_GET(&slot_at(a, slot)->state) == state_word(SLOT_STARTING, generation) ? ref_lend_all(a, slot) : AR_GONE;
     arena_end(a);
+    return r;
+}
+
+int registry_move(struct arena *a, uint32_t slot, uint32_t generation)
+{
+    uint32_t former = a->self_slot, former_generation = a->self_generation;
+    int r = lend_all(a, slot, generation);
+    if (r == AR_OK) r = registry_take(a, slot, generation);
+    if (r != AR_OK) return r;
+    ref_after_fork_child(a, slot);
+    /* Without memory for the table of what we hold the former slot stays, and keeps it. */
+    if (!a->refs || !arena_begin(a)) return AR_OK;
+    give_back(a, former, state_word(SLOT_LIVE, former_generation));
+    arena_end(a);
+    struct flock l;
+    if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, former, &l);
+    return AR_OK;
 }
 
 /* -- forks --------------------------------------------------------------------------------------------------- */

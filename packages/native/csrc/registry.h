@@ -23,6 +23,7 @@
  * A STARTING slot (made by the parent before the fork or spawn) has no lock yet: once the parent has written the child's pid it
  * is judged by that; until then it is alive while its parent is, and for START_GRACE_NS from its making at least.  One made by
  * a fork whose child's pid nobody told (os.fork() in the program) is alive while the parent has a child that may still claim it.
+ * A process that was forked ahead of its use has two slots with its pid while it moves from its own to the reserved one.
  * A child claims its slot by one exchange of the state, STARTING to LIVE, without the arena lock; whoever gives a slot back
  * exchanges the state that he judged by DEAD, so only one of the two succeeds.
  */
@@ -48,6 +49,8 @@ struct slot *slot_at(struct arena *a, uint32_t index);
 int  registry_join(struct arena *a, const char *name);                     /* a slot of our own */
 int  registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation); /* for a child to come */
 int  registry_take(struct arena *a, uint32_t slot, uint32_t generation);   /* we are that child; AR_GONE if it was given up */
+int  registry_move(struct arena *a, uint32_t slot, uint32_t generation);   /* we were forked ahead and are that child now: our references and those
+                                                                              that wait in the slot are ours; AR_GONE, AR_NOMEM: all is as before */
 void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint32_t pid);  /* the reserved slot's child runs, not attached yet */
 bool registry_forked(struct arena *a, uint32_t pid);                       /* that is the child of this thread's last fork; false: it is severed (arena.h) */
 void registry_cancel(struct arena *a, uint32_t slot, uint32_t generation);

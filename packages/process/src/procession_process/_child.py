@@ -52,6 +52,11 @@ def read_payload(fd: int) -> tuple[memoryview, memoryview]:
     while len(data) < size:
         data = memoryview(bytes(data) + os.pread(fd, size - len(data), len(data)))
     os.close(fd)
+    return split_payload(data)
+
+
+def split_payload(data: memoryview) -> tuple[memoryview, memoryview]:
+    """Return the pickles of the preparation and of the process object."""
     middle = 8 + int.from_bytes(data[:8], "little")
     return data[8:middle], data[middle:]
 
@@ -86,17 +91,22 @@ def prepare(preparation: Preparation) -> None:
     run_extras(preparation.extras)
 
 
-def run(fds: list[int], *, unblock: bool = False, attached: bool = False) -> int:
-    """Carry out a payload and return the exit code of its process. *attached*: this process is in the
-    arena.
+def run(
+    fds: list[int], *, unblock: bool = False, attached: bool = False, payload: memoryview | None = None
+) -> int:
+    """Carry out a payload, which is the last of *fds* unless given, and return the exit code of its process.
+    *attached*: this process is in the arena.
     """
     name = "of unknown name"
     try:
         if unblock:
             unblock_interrupt()
-        *others, payload = fds
-        set_received(others)
-        first, second = read_payload(payload)
+        if payload is None:
+            *fds, file = fds
+            first, second = read_payload(file)
+        else:
+            first, second = split_payload(payload)
+        set_received(fds)
         preparation: Preparation = loads(first)
         name = preparation.name
         if not attached:
@@ -107,7 +117,7 @@ def run(fds: list[int], *, unblock: bool = False, attached: bool = False) -> int
         settle()
         parent_fd = received(preparation.parent_fd)
         sentinel = parent_fd if parent_fd >= 0 else None
-        del first, second, preparation
+        del first, second, preparation, payload
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException as error:

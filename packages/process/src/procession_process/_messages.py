@@ -8,6 +8,9 @@ from struct import pack, unpack
 MAX_FDS = 250
 """Descriptors that one message can carry (SCM_MAX_FD of Linux is 253)."""
 
+MAX_INLINE = 32768
+"""Longest payload of a start that is part of the message."""
+
 _MAX_BYTES = 65536
 
 

@@ -107,6 +107,12 @@ def next_fork_uses(slot: Slot | None) -> None:
         core.next_fork_uses(*slot)
 
 
+def move(slot: Slot | None) -> None:
+    """In a child that was forked ahead: become the process that *slot* was reserved for."""
+    if slot is not None and core is not None:
+        core.move(*slot)
+
+
 def note_exit(pid: int, status: int) -> None:
     """After a child's end: its slot is dead, and what it held is given back now."""
     if core is not None and core.attached():

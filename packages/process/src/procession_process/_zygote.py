@@ -4,17 +4,23 @@ It speaks over SOCK_SEQPACKET pairs, so that every message is whole or not there
 
 | direction | message | with descriptors |
 | --- | --- | --- |
-| client to zygote | ``F`` slot generation (two u64; both 2**64-1 without the C core) | those of the start,
-the payload last | | zygote to client | ``R`` pickle of [(module, traceback)]: first message to the owner,
-what could not be preloaded | | | zygote to client | ``P`` pid (u32): forked | a pidfd of the child |
+| client to zygote | ``F`` slot generation (two u64; both 2**64-1 without the C core) payload | those of the start; a
+payload that is not in the message is the last |
+| zygote to client | ``R`` pickle of [(module, traceback)]: first message to the owner, what could not be preloaded | |
+| zygote to client | ``P`` pid (u32): forked | a pidfd of the child |
 | zygote to client | ``E`` errno (u32): not forked | |
 | zygote to client | ``S`` pid (u32) wait status (u32): the child has ended | |
+| zygote to spare | the client's ``F``: be that child | as they came |
 | anyone to the door | ``C``: a new client | its end of a pair |
 
 The pidfd is opened before the child can be reaped, so it is the child's for sure. The status goes to the
 client that asked for the child, because only a parent can wait for a status and the zygote is the parent. A
 new child waits for one byte of the ``go`` pipe, which is written after the client was told: a zygote that is
 killed in between has not started anything, and the client may ask another one.
+
+From the first start on there is a *spare*: a child forked ahead, with all done that does not depend on what it will
+be, which waits for the message that tells it. The next one is forked while it works. It ends with the zygote. A
+zygote with threads, which a preloaded module has started, has none: what they change, a child must have.
 
 The zygote ends when its owner, all clients and all children are gone.
 """
@@ -26,7 +32,8 @@ import os
 import sys
 from _signal import SIG_IGN, default_int_handler  # type: ignore[import-not-found]
 from _signal import signal as set_handler
-from _socket import socket
+from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
+from _thread import _count as count_threads
 from importlib import import_module
 from select import EPOLLIN, EPOLLOUT, epoll
 from struct import pack, unpack
@@ -38,7 +45,8 @@ from ._bootstrap import flush_streams
 from ._fds import set_received
 from ._main import import_main
 from ._messages import receive, send
-from ._native import attach, forked, is_severed, leave, next_fork_uses, set_exit_status
+from ._native import attach, forked, is_severed, leave, move, next_fork_uses, note_exit, set_exit_status, started
+from ._spare import Rehearsal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
 
 _SIGINT = 2
 _NO_SLOT = (1 << 64) - 1
+_HEAD = 17
 _REPORT_LIMIT = 60_000
 
 
@@ -59,8 +68,21 @@ class _Client:
         self.pending: list[bytes] = []
 
 
+class _Spare:
+    """A child that has no client yet."""
+
+    __slots__ = ("pid", "pidfd", "sock")
+
+    def __init__(self, pid: int, pidfd: int, sock: socket) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.sock = sock
+
+
 class _Zygote:
-    def __init__(self, owner: int, door: tuple[int, int]) -> None:
+    def __init__(self, owner: int, door: tuple[int, int], rehearsal: Rehearsal) -> None:
+        self.rehearsal = rehearsal
+        self.spare: _Spare | None = None
         self.poller = epoll()
         self.clients: dict[int, _Client] = {}
         self.children: dict[
@@ -121,6 +143,9 @@ class _Zygote:
                     self.reap(fd)
                 elif fd == self.door_reads:
                     self.open_door()
+                elif self.spare is not None and fd == self.spare.pidfd:
+                    if os.waitpid(self.spare.pid, os.WNOHANG)[0]:
+                        self.bury_spare()
                 elif fd in self.clients:
                     client = self.clients[fd]
                     if events & EPOLLOUT and client.pending:
@@ -148,10 +173,15 @@ class _Zygote:
         if not message:
             self.drop(fd)
             return
-        slot, generation = unpack("<QQ", message[1:17])
-        self.fork(client, None if slot == _NO_SLOT else (slot, generation), fds)
+        if self.spare is None or not self.use_spare(self.spare, client, message, fds):
+            self.fork(client, message, fds)
+        for fd in fds:
+            os.close(fd)
+        if self.spare is None and count_threads() == 0:
+            self.make_spare()
 
-    def fork(self, client: _Client, slot: tuple[int, int] | None, fds: list[int]) -> None:
+    def fork(self, client: _Client, message: bytes, fds: list[int]) -> None:
+        slot = _slot_of(message)
         flush_streams()
         next_fork_uses(slot)
         try:
@@ -162,15 +192,68 @@ class _Zygote:
             if pid == 0:
                 if is_severed():
                     os._exit(1)
-                self.become_child(fds)
+                self.become_child(message, fds)
             try:
                 forked(pid)
             except MemoryError:
                 self.send(client, b"E" + pack("<I", errno.ENOMEM))
             else:
                 self.adopt(pid, client, slot)
-        for fd in fds:
-            os.close(fd)
+
+    def make_spare(self) -> None:
+        """Fork a child that waits. If it cannot be had, the next start will say why, if it is still so."""
+        flush_streams()
+        try:
+            mine, its = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        except OSError:
+            return
+        try:
+            pid = os.fork()
+            if pid == 0:
+                mine.close()
+                self.become_spare(its)
+            self.adopt_spare(pid, mine)
+        except (OSError, MemoryError):
+            mine.close()
+        finally:
+            its.close()
+
+    def adopt_spare(self, pid: int, sock: socket) -> None:
+        try:
+            forked(pid)
+            pidfd = os.pidfd_open(pid)
+        except (OSError, MemoryError):
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            raise
+        self.poller.register(pidfd, EPOLLIN)
+        self.spare = _Spare(pid, pidfd, sock)
+
+    def use_spare(self, spare: _Spare, client: _Client, message: bytes, fds: list[int]) -> bool:
+        """Let *spare* be the child that *message* asks for; False if it has died."""
+        if os.waitpid(spare.pid, os.WNOHANG)[0]:
+            self.bury_spare()
+            return False
+        slot = _slot_of(message)
+        started(slot, spare.pid)
+        self.spare = None
+        self.children[spare.pidfd] = (spare.pid, client, slot)
+        self.send(client, b"P" + pack("<I", spare.pid), (spare.pidfd,))
+        try:
+            send(spare.sock, message, fds)
+        except OSError:
+            pass  # it was killed a moment ago: a child that has not come far
+        spare.sock.close()
+        return True
+
+    def bury_spare(self) -> None:
+        """Forget a spare that has ended, and was waited for."""
+        spare, self.spare = self.spare, None
+        if spare is not None:
+            note_exit(spare.pid, 0)
+            self.poller.unregister(spare.pidfd)
+            os.close(spare.pidfd)
+            spare.sock.close()
 
     def adopt(self, pid: int, client: _Client, slot: tuple[int, int] | None) -> None:
         try:
@@ -196,26 +279,67 @@ class _Zygote:
         set_exit_status(slot, status)
         self.send(client, b"S" + pack("<II", pid, status))
 
-    def become_child(self, fds: list[int]) -> NoReturn:
+    def forget(self) -> None:
+        """In a child: close what is the zygote's."""
+        self.poller.close()
+        self.door.close()
+        os.close(self.go[1])
+        for client in self.clients.values():
+            client.sock.close()
+        for pidfd in self.children:
+            os.close(pidfd)
+        if self.spare is not None:
+            os.close(self.spare.pidfd)
+            self.spare.sock.close()
+        _door.door = self.door_writes
+
+    def become_child(self, message: bytes, fds: list[int]) -> NoReturn:
         code = 1
         try:
-            os.close(self.go[1])
-            self.poller.close()
-            self.door.close()
-            for client in self.clients.values():
-                client.sock.close()
-            for pidfd in self.children:
-                os.close(pidfd)
-            _door.door = self.door_writes
+            self.forget()
             told = os.read(self.go[0], 1)
             os.close(self.go[0])
             if told:
-                # `signal` would convert the number, and the old handler, to members of an enum.
-                set_handler(_SIGINT, default_int_handler)
-                code = _child.run(fds, attached=True)
+                code = _work(message, fds)
         finally:
             flush_streams()
             os._exit(code)
+
+    def become_spare(self, sock: socket) -> NoReturn:
+        code = 1
+        try:
+            self.forget()
+            os.close(self.go[0])
+            if is_severed():
+                return
+            self.rehearsal.run()
+            message, fds = receive(sock)
+            sock.close()
+            if message:
+                move(_slot_of(message))
+                code = _work(message, fds)
+            else:
+                leave()
+        except BaseException:
+            import traceback
+
+            sys.stderr.write("A child of the fork server could not begin:\n")
+            traceback.print_exc()
+        finally:
+            flush_streams()
+            os._exit(code)
+
+
+def _slot_of(message: bytes) -> tuple[int, int] | None:
+    slot, generation = unpack("<QQ", message[1:_HEAD])
+    return None if slot == _NO_SLOT else (slot, generation)
+
+
+def _work(message: bytes, fds: list[int]) -> int:
+    # `signal` would convert the number, and the old handler, to members of an enum.
+    set_handler(_SIGINT, default_int_handler)
+    payload = memoryview(message)[_HEAD:] if len(message) > _HEAD else None
+    return _child.run(fds, attached=True, payload=payload)
 
 
 def _preload(names: list[str], main: Any) -> list[tuple[str, str]]:
@@ -255,7 +379,7 @@ def main(fds: list[int], unblock: bool) -> None:
         attach(preparation.arena)
         _child.prepare(preparation)
         failed = _preload(names, preparation.main)
-        zygote = _Zygote(owner, (reads, writes))
+        zygote = _Zygote(owner, (reads, writes), Rehearsal(first))
         zygote.send(zygote.owner, b"R" + default_reducer.dumps(failed[: _REPORT_LIMIT // 6000]))
         if not failed or wish != "fail":
             gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .._messages import MAX_INLINE
 from .._waiting import wait_readable
 from ._payload import SpawnTransfer, as_file, build
 from ._popen import BasePopen
@@ -27,8 +28,10 @@ class Popen(BasePopen):
         transfer = SpawnTransfer(process.name)
         try:
             data, self._stack_fd = build(transfer, process, self.method)
-            transfer.fds.append(as_file(data))
-            self.pid, self.sentinel, self._connection = fork_one(transfer.fds, transfer.slot)
+            if len(data) > MAX_INLINE:
+                transfer.fds.append(as_file(data))
+                data = b""
+            self.pid, self.sentinel, self._connection = fork_one(transfer.fds, transfer.slot, data)
         except BaseException:
             transfer.fail()
             raise

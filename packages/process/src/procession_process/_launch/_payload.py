@@ -6,7 +6,8 @@
 | 8-(8+n) | pickle of the Preparation |
 | the rest | pickle of the process object, to be loaded after the preparation was carried out |
 
-It lies in an anonymous file, so that the parent never blocks on a child that is slow to read, or dead.
+It lies in an anonymous file, so that the parent never blocks on a child that is slow to read, or dead; for the fork
+server, which takes its messages at once, a short one is part of the message.
 """
 
 from __future__ import annotations

@@ -52,14 +52,14 @@ class Connection:
     def __del__(self) -> None:
         self.sock.close()  # at exit; a socket that is merely dropped warns under -W error
 
-    def ask(self, fds: list[int], slot: Slot) -> tuple[int, int]:
-        """Have a child forked; return its pid and a pidfd.
+    def ask(self, fds: list[int], slot: Slot, payload: bytes) -> tuple[int, int]:
+        """Have a child forked; return its pid and a pidfd. *payload*: empty if it is the last of *fds*.
 
         Raises EOFError if the zygote is gone (nothing was started then), OSError if it could not fork,
         ImportError if a module could not be preloaded and was to be.
         """
         try:
-            send(self.sock, b"F" + pack("<QQ", *(slot or _NO_SLOT)), fds)
+            send(self.sock, b"F" + pack("<QQ", *(slot or _NO_SLOT)) + payload, fds)
         except OSError:
             self.fail()
             raise EOFError("the fork server is gone") from None
@@ -155,7 +155,7 @@ _asking = allocate_lock()
 _armed = False
 
 
-def fork_one(fds: list[int], slot: Slot) -> tuple[int, int, Connection]:
+def fork_one(fds: list[int], slot: Slot, payload: bytes) -> tuple[int, int, Connection]:
     """Have a child forked by the fork server, which is started, or started again, if need be.
 
     Return pid, pidfd and the connection that will tell the status. Raises OSError, ImportError as
@@ -165,7 +165,7 @@ def fork_one(fds: list[int], slot: Slot) -> tuple[int, int, Connection]:
         for attempt in (1, 2):
             connection = _running()
             try:
-                pid, pidfd = connection.ask(fds, slot)
+                pid, pidfd = connection.ask(fds, slot, payload)
             except EOFError:
                 info("the fork server is gone")
                 if attempt == 2:

@@ -1,0 +1,75 @@
+"""What a child that the fork server forks ahead does before it knows whom it will be.
+
+A forked process copies each page when it first writes to it, and taking a reference is writing: the work of a start
+is 120 such pages. They are written to here, by doing that work for nobody, so that the start itself finds them copied.
+"""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
+from sys import modules
+
+from procession_core import default_reducer, runtime, transfer_scope
+from procession_core._lifecycle import after_forkers
+
+from . import _child
+from ._bootstrap import become, flush_streams
+from ._messages import receive, send
+from ._preparation import Preparation
+from ._process import ForkServerProcess
+from ._unpickler import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class _Nowhere:
+    """The transfer of a start that does not happen."""
+
+    spawning = True
+
+    def hold(self, shared: object) -> None: ...
+
+    def send_fd(self, fd: int) -> None: ...
+
+
+def _nothing() -> None: ...
+
+
+class Rehearsal:
+    """Made by the fork server from the pickle of its own preparation; ``run()`` is for its spares."""
+
+    def __init__(self, preparation: memoryview) -> None:
+        plain: Preparation = loads(preparation)
+        with transfer_scope(_Nowhere()):
+            # Hooks have effects and are not repeated.
+            first = default_reducer.dumps(plain.replace(extras={}))
+            second = default_reducer.dumps(ForkServerProcess(target=_nothing, name="forkserver-spare"))
+        self._payload = b"".join((len(first).to_bytes(8, "little"), first, second))
+
+    def run(self) -> None:
+        """Do what the start of a child does, as far as it can be done again."""
+        payload = self._receive()
+        first, second = _child.split_payload(memoryview(payload))
+        preparation: Preparation = loads(first)
+        _child.prepare(preparation)
+        process: Any = loads(second)
+        # What people have registered to be called once in a child is called by the child.
+        if not after_forkers and "multiprocessing" not in modules:
+            current = runtime.current
+            become(process, None)
+            runtime.current = current
+        process.run()
+        flush_streams()
+
+    def _receive(self) -> bytes:
+        one, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        send(one, self._payload, (0,))
+        payload, fds = receive(other)
+        for fd in fds:
+            os.close(fd)
+        one.close()
+        other.close()
+        return payload
