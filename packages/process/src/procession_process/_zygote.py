@@ -45,7 +45,17 @@ from ._bootstrap import flush_streams
 from ._fds import set_received
 from ._main import import_main
 from ._messages import receive, send
-from ._native import attach, forked, is_severed, leave, move, next_fork_uses, note_exit, set_exit_status, started
+from ._native import (
+    attach,
+    forked,
+    is_severed,
+    leave,
+    move,
+    next_fork_uses,
+    note_exit,
+    set_exit_status,
+    started,
+)
 from ._spare import Rehearsal
 
 TYPE_CHECKING = False
@@ -310,16 +320,8 @@ class _Zygote:
         try:
             self.forget()
             os.close(self.go[0])
-            if is_severed():
-                return
-            self.rehearsal.run()
-            message, fds = receive(sock)
-            sock.close()
-            if message:
-                move(_slot_of(message))
-                code = _work(message, fds)
-            else:
-                leave()
+            if not is_severed():
+                code = self.await_message(sock)
         except BaseException:
             import traceback
 
@@ -328,6 +330,18 @@ class _Zygote:
         finally:
             flush_streams()
             os._exit(code)
+
+
+    def await_message(self, sock: socket) -> int:
+        """In a spare: get ready, wait, and be what the message says; return the exit code."""
+        self.rehearsal.run()
+        message, fds = receive(sock)
+        sock.close()
+        if not message:
+            leave()
+            return 0
+        move(_slot_of(message))
+        return _work(message, fds)
 
 
 def _slot_of(message: bytes) -> tuple[int, int] | None:
