@@ -335,14 +335,41 @@ static void unlock(struct arena *a)
     olock_release(a, &a->h->lock);
 }
 
+static _Thread_local uint32_t stopped_owner;
+
+uint32_t arena_stopped_owner(void) { return stopped_owner; }
+
+/* The caller cannot run Python's signal handlers here, and the lock is held for microseconds only. */
+int arena_wait_for(struct arena *a, sh32 *lock)
+{
+    uint64_t begun = 0;
+    stopped_owner = 0;
+    for (;;) {
+        int r = olock_acquire(a, lock, WAIT_FOREVER);
+        if (r != AR_INTR) return r;
+        uint64_t now = clock_ns();
+        if (begun == 0) begun = now;
+        if (now - begun < ARENA_PATIENCE_NS) continue;
+        uint32_t word = SH_GET(lock);
+        uint32_t pid = olock_held(word) ? registry_stopped(a, word) : 0;
+        if (pid && SH_GET(lock) == word) {
+            stopped_owner = pid;
+            return AR_TIMEOUT;
+        }
+    }
+}
+
 bool arena_lock(struct arena *a)
 {
-    int r;
     if (!a->self) return false;
     pthread_mutex_lock(&a->private_mutex);
-    /* TSan and helgrind see the private mutex; between processes it is the word that counts.
-     * AR_INTR: the caller cannot run Python's signal handlers here, and the lock is held for microseconds only. */
-    do r = olock_acquire(a, &a->h->lock, WAIT_FOREVER); while (r == AR_INTR);
+    /* TSan and helgrind see the private mutex; between processes it is the word that counts. */
+    int r = olock_fast(a, &a->h->lock) ? AR_OK : arena_wait_for(a, &a->h->lock);
+    if (r == AR_OK) stopped_owner = 0;
+    if (r == AR_TIMEOUT) {
+        pthread_mutex_unlock(&a->private_mutex);
+        return false;
+    }
     rank_enter(RANK_ARENA);
     if ((r == AR_OWNER_DIED || SH_PEEK(&a->h->log_state) != 0) && !txn_repair(a)) {
         unlock(a);

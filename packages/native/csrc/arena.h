@@ -43,6 +43,11 @@
  * Who takes the lock from a dead owner and cannot map what the log names gives it up with the log as it is: whoever locks
  * next finds a log that is not empty, and tries in turn.
  *
+ * STOPPED OWNERS.  A process that is stopped (SIGSTOP, a debugger) while it holds the arena lock is alive, and nobody may
+ * take what it changes.  Who waits for it longer than ARENA_PATIENCE_NS gives up as if memory were refused, and
+ * arena_stopped_owner() names it: TimeoutError in Python, where Ctrl-C gets its turn too.  An owner that is only slow is
+ * waited for.
+ *
  * SEVERED.  A forked child for which there was no slot, or no memory for copies of its parent's references, has no part
  * in the arena: its windows become private copies, so that nothing it does reaches others, and `self` stays 0, which
  * no lock word can carry: every operation that would wait, take or give fails with AR_GONE, or its Python error.
@@ -162,6 +167,9 @@ aoff arena_off(struct arena *a, const void *p);            /* inverse, for point
  * that the branch reads may be changed within the transaction. */
 #define arena_begin(a) (arena_lock(a) && (_setjmp((a)->escape) == 0 || arena_abandon(a)))
 bool arena_lock(struct arena *a);
+#define ARENA_PATIENCE_NS 1000000000ull
+int arena_wait_for(struct arena *a, sh32 *lock);           /* any lock of this kind: AR_OK, AR_OWNER_DIED (held now); AR_TIMEOUT: the owner is stopped */
+uint32_t arena_stopped_owner(void);                        /* pid of the stopped owner for which this thread's last arena_begin() failed; 0 */
 bool arena_abandon(struct arena *a);                       /* rolls back and unlocks; false */
 void arena_commit(struct arena *a);                        /* commits and stays locked, log empty: a new transaction is open */
 void arena_rollback(struct arena *a);                      /* undoes everything since the last commit, stays locked */

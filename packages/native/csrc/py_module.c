@@ -3,6 +3,7 @@
 #include "faults.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <math.h>
 
 /* -- exceptions ---------------------------------------------------------------------------------------------- */
@@ -40,6 +41,10 @@ PyObject *core_raise(int status, const char *what)
         return PyErr_Format(core_exception(CORE_STALE_HANDLE),
                             "%s: this process shares nothing with its process tree, because there was no free slot for it or no "
                             "memory when it was forked; end some processes or raise the limit, and fork it again", what);
+    if (status == AR_NOMEM && arena_stopped_owner())
+        return PyErr_Format(PyExc_TimeoutError,
+                            "%s: process %u is stopped (SIGSTOP, or a debugger) in the middle of a change of the shared memory, for "
+                            "which all others wait; continue it with SIGCONT, or kill it", what, arena_stopped_owner());
     switch (status) {
     case AR_NOMEM:
         PyErr_Format(PyExc_MemoryError, "%s: no shared memory is left within the limits of this process tree "
@@ -131,6 +136,15 @@ static PyObject *py_fault_set_in_child(PyObject *m, PyObject *args)
     fault_set_in_child(k, signal_number);
     Py_RETURN_NONE;
 }
+static PyObject *py_fault_stop(PyObject *m, PyObject *arg)
+{
+    (void)m;
+    long k = PyLong_AsLong(arg);
+    if (k == -1 && PyErr_Occurred()) return NULL;
+    fault_set_in_child(k, SIGSTOP);
+    fault_set(k);
+    Py_RETURN_NONE;
+}
 static PyObject *py_fault_refuse(PyObject *m, PyObject *arg)
 {
     (void)m;
@@ -180,6 +194,7 @@ static PyMethodDef methods[] = {
     { "fault_set", py_fault_set, METH_O, "fault_set(k): die at the k-th store to shared memory from now; 0: never." },
     { "fault_set_in_child", py_fault_set_in_child, METH_VARARGS,
       "fault_set_in_child(k, signal): the next forked child gets the signal at its k-th store, those of fork itself counted; 0: none." },
+    { "fault_stop", py_fault_stop, METH_O, "fault_stop(k): stop (SIGSTOP) at the k-th store to shared memory from now." },
     { "fault_refuse", py_fault_refuse, METH_O, "fault_refuse(k): refuse the k-th mapping of a window from now, and all after it; 0: none." },
     { "fault_refuse_slots", py_fault_refuse_slots, METH_O, "fault_refuse_slots(on): no slot is free for a child." },
     { "fault_forget", py_fault_forget, METH_NOARGS, "fault_forget(): forget all windows but the first, as if they had never been used here." },

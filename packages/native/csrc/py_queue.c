@@ -228,8 +228,7 @@ static int take_messages(QueueObject *self, struct taken *out, uint32_t max, uin
     }
     if (self->items) bell_settle(a, self->items);
     if (rc == AR_OK) return 0;
-    if (rc == AR_NOMEM) PyErr_NoMemory();
-    else queue_error(rc);
+    queue_error(rc);
     return -1;
 }
 

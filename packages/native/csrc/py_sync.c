@@ -6,6 +6,7 @@
 PyObject *sync_no_memory(void)
 {
     if (!sync_shared()) return NULL;
+    if (arena_stopped_owner()) return core_raise(AR_NOMEM, "the synchronisation object");
     PyErr_SetString(PyExc_MemoryError, "the arena has no room for another object (procession.set_memory_limit() raises its limit)");
     return NULL;
 }

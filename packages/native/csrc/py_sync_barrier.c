@@ -45,6 +45,7 @@ static PyObject *barrier_wait(PyObject *object, PyObject *const *args, Py_ssize_
         r = sync_barrier_arrive(a, b, go, &place);
         if (r == SYNC_LEADER) return go ? PyLong_FromUnsignedLong(place.index) : leader_token(&place);
         if (r == AR_BROKEN) return broken_error();
+        if (r == AR_NOMEM) return core_raise(r, "the barrier");
         Py_BEGIN_ALLOW_THREADS
         r = r == SYNC_CROWDED ? sync_barrier_crowded(a, b, self->shared.offset, place.round, deadline)
                               : sync_barrier_sleep(a, b, self->shared.offset, &place, deadline);

@@ -267,7 +267,7 @@ aoff ref_new_raw(struct arena *a, uint64_t size, enum block_kind kind, bool *cle
 {
     bool wanted = *clean;
     aoff payload = new_once(a, size, kind, clean, false);
-    if (payload) return payload;
+    if (payload || arena_stopped_owner()) return payload;
     /* Before giving up: what dead processes held, and free pages in runs of the wrong size. */
     registry_sweep(a);
     *clean = wanted;

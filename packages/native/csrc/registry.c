@@ -143,6 +143,16 @@ static bool process_is_gone(struct arena *a, uint32_t pid, uint64_t registered_n
     return attached && !maps_the_arena(a, pid);
 }
 
+uint32_t registry_stopped(struct arena *a, uint32_t owner)
+{
+    if (owner_slot(owner) >= REGISTRY_SLOTS) return 0;
+    uint32_t pid = (uint32_t)SH_GET(&slot_at(a, owner_slot(owner))->pid);
+    char path[64], state = 0;
+    uint64_t start;
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    return pid && read_stat(path, &state, &start) && (state == 'T' || state == 't') ? pid : 0;
+}
+
 /* Whether some child of that process may still be inside fork(), on its way to a slot. */
 static bool has_unclaimed_child(struct arena *a, uint32_t parent)
 {
@@ -415,6 +425,7 @@ int registry_sweep(struct arena *a)
         uint64_t word = SH_GET(&slot_at(a, i)->state);
         if (state_of(word) == SLOT_FREE || i == a->self_slot) continue;
         if (registry_reap(a, i, generation_of(word))) n++;
+        else if (arena_stopped_owner()) break;      /* each of the others would wait as long for it */
     }
     return n;
 }

@@ -219,7 +219,7 @@ struct barrier_place { uint32_t round; uint32_t index; };
 
 aoff sync_barrier_new(struct arena *a, uint32_t parties);
 /* AR_OK: sleep now; SYNC_LEADER: all are here, end the round (if go: it is ended already); SYNC_CROWDED: all places of the
- * round are taken, its leader is busy; AR_BROKEN. */
+ * round are taken, its leader is busy; AR_BROKEN; AR_NOMEM: see arena_stopped_owner(). */
 int  sync_barrier_arrive(struct arena *a, struct sync_barrier *b, bool go, struct barrier_place *place);
 /* AR_OK: passed; AR_BROKEN; AR_TIMEOUT: the barrier is broken by it; AR_INTR. */
 int  sync_barrier_sleep(struct arena *a, struct sync_barrier *b, aoff payload, const struct barrier_place *place, uint64_t deadline);

@@ -16,13 +16,19 @@ aoff sync_barrier_new(struct arena *a, uint32_t parties)
 }
 
 /* Held for microseconds.  A dead owner leaves nothing to repair: every state is decided by one store. */
-static void guard(struct arena *a, struct sync_barrier *b)
+static bool guard_or_stopped(struct arena *a, struct sync_barrier *b)
 {
-    int r;
-    do r = olock_acquire(a, &b->lock, WAIT_FOREVER);
-    while (r == AR_INTR);
+    int r = arena_wait_for(a, &b->lock);
+    if (r == AR_TIMEOUT) return false;
     rank_enter(RANK_GUARD);
     if (r == AR_OWNER_DIED) FAULT_BRANCH("sync barrier: its lock was held by a dead process");
+    return true;
+}
+
+/* For what cannot be left undone, or is asked for in a hurry by nobody. */
+static void guard(struct arena *a, struct sync_barrier *b)
+{
+    while (!guard_or_stopped(a, b)) continue;
 }
 
 static void unguard(struct arena *a, struct sync_barrier *b)
@@ -64,7 +70,7 @@ static bool a_party_died(struct arena *a, struct sync_barrier *b, uint32_t round
 
 int sync_barrier_arrive(struct arena *a, struct sync_barrier *b, bool go, struct barrier_place *place)
 {
-    guard(a, b);
+    if (!guard_or_stopped(a, b)) return AR_NOMEM;
     uint32_t parties = SH_PEEK(&b->parties), round = SH_PEEK(&b->round), arrived = 0, mine = UINT32_MAX;
     int result = AR_OK;
     bool wake = false;

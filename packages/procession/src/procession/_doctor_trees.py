@@ -10,6 +10,8 @@ import argparse
 import json
 import os
 
+from procession_native import core
+
 from ._doctor_limits import human, read
 
 TYPE_CHECKING = False
@@ -22,8 +24,8 @@ __all__ = ("show_trees", "trees")
 _ARENA = "/memfd:procession"
 
 
-def _arenas(pid: str) -> Iterator[tuple[int, int]]:
-    """Yield inode and used bytes of each procession memory file that process *pid* has open."""
+def _arenas(pid: str) -> Iterator[tuple[int, int, str]]:
+    """Yield inode, used bytes and path of each procession memory file that process *pid* has open."""
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -33,9 +35,26 @@ def _arenas(pid: str) -> Iterator[tuple[int, int]]:
         try:
             if os.readlink(path).startswith(_ARENA):
                 status = os.stat(path)
-                yield status.st_ino, status.st_blocks * 512
+                yield status.st_ino, status.st_blocks * 512, path
         except OSError:
             continue
+
+
+def _lock_owner(path: str) -> int | None:
+    """Return who is changing the arena now: it is so for microseconds, unless that process is stopped."""
+    if core is None:
+        return None
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        owner = core.lock_owner(fd)
+        return None if owner is None else int(owner)
+    except ValueError:  # of another version
+        return None
+    finally:
+        os.close(fd)
 
 
 def _process(pid: str) -> dict[str, Any]:
@@ -56,7 +75,8 @@ def _process(pid: str) -> dict[str, Any]:
 
 
 def trees() -> list[dict[str, Any]]:
-    """Return each tree: ``bytes`` of shared memory in use, and its ``processes``. Linux; elsewhere empty."""
+    """Return each tree: ``bytes`` of shared memory in use, its ``processes``, and ``lock_owner``, the pid of the one that
+    is changing the arena at this moment, or None. Linux; elsewhere empty."""
     found: dict[int, dict[str, Any]] = {}
     try:
         pids = sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int)
@@ -67,9 +87,11 @@ def trees() -> list[dict[str, Any]]:
         if not held:
             continue
         # The arena and the file of witnesses, which was made right after it and stays small.
-        inode = min(number for number, _ in held)
-        tree = found.setdefault(inode, {"arena": inode, "bytes": 0, "processes": []})
-        tree["bytes"] = max(tree["bytes"], *(used for _, used in held))
+        inode, _, path = min(held)
+        if inode not in found:
+            found[inode] = {"arena": inode, "bytes": 0, "processes": [], "lock_owner": _lock_owner(path)}
+        tree = found[inode]
+        tree["bytes"] = max(tree["bytes"], *(used for _, used, _ in held))
         tree["processes"].append(_process(pid))
     return list(found.values())
 
@@ -93,4 +115,9 @@ def show_trees(arguments: Sequence[str] = ()) -> int:
                 f"{one['pid']:9} {one['parent']!s:>8} {one['state']:2} {one['threads']:7} {one['cpu_seconds']:8.1f} "
                 f"{human(one['private_bytes']):>9}  {one['command'][:60]}"
             )
+            if one["pid"] == tree["lock_owner"] and one["state"] in ("T", "t"):
+                print(
+                    "          ^ is stopped while it changes the shared memory: all others wait for it, until SIGCONT "
+                    "or its death"
+                )
     return 0
