@@ -232,15 +232,59 @@ static int take_messages(QueueObject *self, struct taken *out, uint32_t max, uin
     return -1;
 }
 
+/* Of a queue of requests or answers.  What was pickled on the way in is not unpickled on the way out: who reads such a
+ * queue has rules of his own for that. */
+static PyObject *incoming_plain(const char *record)
+{
+    if (record_tag(word_at(record)) != TAG_PICKLE) return incoming_make(record);
+    taken_release_refs(process_arena, record);
+    PyErr_SetString(PyExc_TypeError, "only bytes and plain values travel through this queue, and something else was put into it");
+    return NULL;
+}
+
 static PyObject *get_one(QueueObject *self, uint64_t deadline, bool peers)
 {
     if (!usable(self)) return NULL;
     uint64_t buffer[160];
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
     PyObject *result = NULL;
-    if (take_messages(self, &out, 1, deadline, peers) == 0) result = incoming_make(out.data);
+    if (take_messages(self, &out, 1, deadline, peers) == 0)
+        result = self->patient ? incoming_plain(out.data) : incoming_make(out.data);
     taken_free(&out);
     return result;
+}
+
+#define ASK_SMALL 1024
+static PyObject *queue_py_ask(QueueObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    QueueObject *requests = n == 4 ? (QueueObject *)args[0] : NULL;
+    char *data, *key;
+    Py_ssize_t size, key_size;
+    uint64_t deadline;
+    if (!requests || !PyObject_TypeCheck(args[0], Py_TYPE((PyObject *)self)) || PyBytes_AsStringAndSize(args[1], &data, &size) < 0 ||
+        PyBytes_AsStringAndSize(args[2], &key, &key_size) < 0) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "_ask() takes a queue, two bytes objects and a timeout");
+        return NULL;
+    }
+    if (core_deadline(args[3], &deadline) < 0 || !usable(self) || !usable(requests)) return NULL;
+    if (size + key_size <= ASK_SMALL) {
+        char whole[ASK_SMALL];
+        memcpy(whole, data, (size_t)size);
+        memcpy(whole + size, key, (size_t)key_size);
+        uint64_t bytes = (uint64_t)(size + key_size);
+        struct message m = { .data = whole, .size = bytes, .weight = bytes, .tag = TAG_BYTES };
+        uint32_t done;
+        int rc = put_messages(requests, &m, 1, &done, WAIT_FOREVER);
+        if (rc != AR_OK) return PyErr_Occurred() ? NULL : queue_error(rc);
+    } else {
+        PyObject *whole = Py_NewRef(args[1]);
+        PyBytes_Concat(&whole, args[2]);
+        PyObject *put = whole ? put_one(requests, whole, WAIT_FOREVER) : NULL;
+        Py_XDECREF(whole);
+        if (!put) return NULL;
+        Py_DECREF(put);
+    }
+    return get_one(self, deadline, false);
 }
 
 static PyObject *queue_py_get(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
@@ -577,6 +621,10 @@ static PyMethodDef queue_methods[] = {
     SIMPLE("totals", queue_py_totals, "totals($self, /)\n--\n\nA dictionary: objects put, taken and done so far, bytes in the queue now."),
     SIMPLE("_patient", queue_py_patient,
            "_patient($self, /)\n--\n\nThis thread is the only consumer, and what it waits for comes soon: spin longer."),
+    { "_ask", (PyCFunction)(void (*)(void))queue_py_ask, METH_FASTCALL,
+      "_ask($self, requests, data, key, timeout, /)\n--\n\n"
+      "Put data and key, joined, into the queue of requests, and return the answer that comes here.  Raises as put() and get() do;\n"
+      "after queue.Empty the answer is still to come." },
     SIMPLE("_close", queue_py_close, NULL),
     { "_attach", (PyCFunction)(void (*)(void))queue_py_attach, METH_VARARGS, NULL },
     { NULL, NULL, 0, NULL }

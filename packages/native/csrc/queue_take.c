@@ -200,7 +200,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
             tell_producers(a, q);
         }
         if (unread) continue;
-        bool late = rc == AR_EMPTY && clock_ns() >= deadline;
+        bool late = rc == AR_EMPTY && deadline != WAIT_FOREVER && clock_ns() >= deadline;
         if (rc != AR_EMPTY || late) {
             if (flagged) queue_one_less(&q->not_empty_sleepers);     /* we said that we sleep, and do not */
             if (late) return AR_TIMEOUT;

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from procession_connection._async import receive_frame, send_frame
 
-from ._link import Channel, Link
+from ._channel import Channel
+from ._link import Link
 from ._protocol import RENEW, RETURN
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._link import raise_answer
+from ._channel import raise_answer
 from ._protocol import BATCH, ERROR, RETURN, TRACEBACK
 
 TYPE_CHECKING = False

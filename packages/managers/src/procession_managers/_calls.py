@@ -9,6 +9,7 @@ from threading import Condition, RLock
 from procession_core import info, transfer_scope
 
 from ._errors import format_error
+from ._lane import is_plain
 from ._objects import Entry
 from ._protocol import (
     ERROR,
@@ -59,7 +60,7 @@ class Calls:
 
     if TYPE_CHECKING:
 
-        def send(self, peer: Peer, data: bytes) -> bool: ...
+        def send(self, peer: Peer, data: Any) -> bool: ...
         def freed(self, peer: Peer) -> None: ...
         def park(self, peer: Peer, wait: Wait) -> None: ...
         def drop_peer(self, peer: Peer) -> None: ...
@@ -126,7 +127,9 @@ class Calls:
         except BaseException as error:
             self.answer_error(peer, ERROR, error)
             return
-        if result is None or (result is entry.obj and name[:3] == "__i"):
+        if peer.lane is not None and typeid is None and is_plain(result):
+            self.send(peer, result)
+        elif result is None or (result is entry.obj and name[:3] == "__i"):
             # An in-place operator changes the referent; its whole value is not worth sending.
             self.send(peer, NOTHING if peer.codec.binary else peer.codec.dumps((RETURN, None)))
         elif type(result) is Wait:
@@ -142,7 +145,8 @@ class Calls:
         if error is not None:
             told = self.answer_error(peer, ERROR, error)
         else:
-            told = self.send(peer, self.encode_value(peer, value))
+            plain = peer.lane is not None and is_plain(value)
+            told = self.send(peer, value if plain else self.encode_value(peer, value))
         self.freed(peer)
         return told
 

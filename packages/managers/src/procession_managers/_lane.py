@@ -19,6 +19,20 @@ CALLS_BEFORE = 4
 LOOK_SECONDS = 0.2
 """How long a client waits before it looks whether the server is alive."""
 
+_WORD = 1 << 63
+_PLAIN = frozenset((type(None), bool, float))
+
+
+def is_plain(value: object) -> bool:
+    """Say whether *value* can be put into a queue as it is, and nobody has to pickle or unpickle it.
+
+    So an answer that is no bytes object is the result itself.
+    """
+    kind = type(value)
+    if kind is int:
+        return -_WORD <= value < _WORD  # type: ignore[operator]
+    return kind in _PLAIN or (kind is str and value.isascii())  # type: ignore[attr-defined]
+
 
 def make_queue() -> Any:
     """Return a new queue in the arena, or None where there is none."""

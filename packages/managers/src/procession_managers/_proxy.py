@@ -8,7 +8,8 @@ from procession_core import AuthenticationString, NotSupportedError, current_tra
 
 from ._async import call_async
 from ._batch import make_batch
-from ._link import classic_pickles, link_to, raise_answer
+from ._channel import raise_answer
+from ._link import classic_pickles, link_to
 from ._protocol import GETVALUE, PROXY, RETURN
 from ._serving import serving
 from ._token import Token

@@ -17,13 +17,14 @@ from procession_core import AuthenticationError, debug, default_reducer, info, r
 
 from . import _poller as poller
 from ._calls import Calls
+from ._channel import MARKED
 from ._foreign import Foreigners
 from ._functions import Functions
 from ._lane import KEY_BYTES, make_queue, open_queue
 from ._local import LocalLink
 from ._objects import Lease, Objects
 from ._peer import EncryptedPeer, Peer, PickleCodec, TooLong, XmlCodec
-from ._protocol import CANCEL, DROP, ERROR, HELLO, REDEEM, RENEW
+from ._protocol import CANCEL, DROP, ERROR, HELLO, NOTE, REDEEM, RENEW
 from ._serving import serving
 from ._transit import ManagerTransfer
 from ._workers import Workers
@@ -41,7 +42,6 @@ else:
     except ImportError:
         import pickle as _pickle
 
-_MARKED = 3
 _MOST_BACKLOG = 1024
 _NO_LIMIT = 1 << 62
 _TRANSIT_SECONDS = 60.0
@@ -290,7 +290,7 @@ class Server(Calls, Functions):
             connection.close()
             return
         connection = getattr(connection, "_connection", connection)  # of an XmlConnection
-        marked = connection._link == _MARKED and self.serializer == "pickle"
+        marked = connection._link == MARKED and self.serializer == "pickle"
         transfer = ManagerTransfer(self.address, not marked)
         codec = self._codecs[2 if self.serializer == "xmlrpclib" else marked]
         kind = EncryptedPeer if hasattr(connection, "tls") else Peer
@@ -401,12 +401,19 @@ class Server(Calls, Functions):
             self._ready.append(peer)
             self.wake()
 
-    def send(self, peer: Peer, data: bytes) -> bool:
-        """Send an answer, now or when the client reads; False if it is gone. Holds the gate."""
+    def send(self, peer: Peer, data: Any) -> bool:
+        """Send an answer, now or when the client reads; False if it is gone. Holds the gate.
+
+        *data* are bytes; in a lane also a plain value, which is the result.
+        """
         if peer.closed:
             return False
         if peer.lane is not None:
-            return self._send_in_lane(peer, data)
+            try:
+                peer.lane(data)
+            except Exception as error:
+                return self._not_in_lane(peer, error)
+            return True
         try:
             if not peer.write(data):
                 self._poller.modify(peer.fd, poller.OUT)
@@ -418,19 +425,17 @@ class Server(Calls, Functions):
             return False
         return True
 
-    def _send_in_lane(self, peer: Peer, data: bytes, again: bool = True) -> bool:
-        try:
-            peer.lane(data)
-        except MemoryError as error:
-            if again:
-                # The arena is at its limit. The client can be told, in few bytes.
-                return self._send_in_lane(peer, self.encode_error(peer, ERROR, error), again=False)
-            self.drop_peer(peer)
-        except Exception as error:  # the client has made its queue small, or shut it down
-            info("manager server drops a client: %r", error)
-            self.drop_peer(peer)
-        else:
-            return True
+    def _not_in_lane(self, peer: Peer, error: Exception) -> bool:
+        if isinstance(error, MemoryError):
+            # The arena is at its limit. The client can be told, in few bytes.
+            try:
+                peer.lane(self.encode_error(peer, ERROR, error))
+                return True
+            except Exception as again:
+                error = again
+        # Else it has made its queue small, or shut it down.
+        info("manager server drops a client: %r", error)
+        self.drop_peer(peer)
         return False
 
     def park(self, peer: Peer, wait: Wait) -> None:
@@ -465,6 +470,8 @@ class Server(Calls, Functions):
         get = self._requests.get
         lanes = self.lanes
         gate = self.gate
+        limit = self.max_message + KEY_BYTES
+        request = self.request
         while not self.stopping:
             try:
                 data = get()
@@ -479,11 +486,13 @@ class Server(Calls, Functions):
             with gate:
                 if peer.lane is None:  # it is gone
                     continue
-                if len(data) - KEY_BYTES > self.max_message:
+                if len(data) > limit:
                     info("manager server drops a client: message of %d bytes", len(data) - KEY_BYTES)
                     self.drop_peer(peer)
-                else:
+                elif data[0] == NOTE or peer.busy or peer.backlog:
                     self._message(peer, data)
+                else:
+                    request(peer, data)
 
     # ---- notes -----------------------------------------------------------------------------------------------
 

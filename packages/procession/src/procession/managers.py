@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import procession_managers
 from procession_managers import *  # noqa: F403 - one list, in the leaf
-from procession_managers._link import raise_answer
+from procession_managers._channel import raise_answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
