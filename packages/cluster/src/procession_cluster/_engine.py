@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._results import Job
+
 
 def dask() -> Any:
     """Return the module ``distributed``; NotSupportedError where it is not installed."""
@@ -77,6 +79,10 @@ class Engine:
         """Return whether a worker runs one of these tasks now."""
         stacks = self.client.call_stack(futures=futures)
         return any(stacks.values())
+
+    def abandon(self, job: Job) -> None:
+        """Nobody wants the results of this job: drop what has not begun."""
+        job._abort(CancelledError("nobody waits for the result"))
 
     def translate(self, error: BaseException, task: object) -> BaseException:
         """Return what a pool's user gets for an error of the engine (not of the task)."""

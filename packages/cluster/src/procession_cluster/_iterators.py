@@ -24,6 +24,11 @@ DEFAULT_AHEAD = 16384
 
 _LARGEST_BATCH = 1024
 
+_QUICK, _SLOW = 0.05, 0.2
+"""Seconds: a batch that took less doubles the next ones, one that took more halves them. Dask itself needs about
+a millisecond for each.
+"""
+
 
 class IMapIterator(Job):
     """Results of ``imap()`` and ``imap_unordered()``. Iterate, call ``next(timeout)``, or use ``async for``."""
@@ -150,9 +155,9 @@ class IMapIterator(Job):
                     self._values.extend(found)
                     self._turn += len(found)
             # Tiny tasks cost less in larger batches; each still has a result of its own.
-            if self._adaptive and seconds < 0.02 and len(outcomes) >= self._batch:
+            if self._adaptive and seconds < _QUICK and len(outcomes) >= self._batch:
                 self._batch = min(self._batch * 2, _LARGEST_BATCH)
-            elif self._adaptive and seconds > 0.1:
+            elif self._adaptive and seconds > _SLOW:
                 self._batch = max(1, self._batch // 2)
             received = self._received
             part = self._take() if self._adaptive and len(self._futures) < self._pool_size else None

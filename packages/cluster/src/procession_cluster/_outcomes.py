@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 from procession_pool import (
     BrokenPoolError,
     MaybeEncodingError,
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
 
 def unpack(data: bytes, buffers: list[Any], task: Callable[[int], str], count: int) -> list[tuple[bool, Any]]:
     """Return (success, value or exception) for each task of a chunk; *task* describes the one with an index."""
-    import cloudpickle
-
     try:
-        outcomes = cloudpickle.loads(data, buffers=buffers)
+        outcomes = pickle.loads(data, buffers=buffers)
     except Exception as error:
         # A result whose unpickling raises: as on the local pool that is what get() raises.
         return [(False, error)] * count

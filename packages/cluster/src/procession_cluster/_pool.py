@@ -10,6 +10,7 @@ from functools import partial
 
 from procession_core import NotSupportedError, WorkerDiedError
 from procession_pool import CancelledError, SoftTimeoutError
+from procession_pool._errors import PoolPicklingError
 from procession_pool._executor import PoolExecutor
 from procession_pool._policy import Policy
 from procession_pool._progress import reporter
@@ -377,7 +378,7 @@ class Pool:
         self.terminate()
 
     def __reduce__(self) -> Any:
-        raise TypeError(
+        raise PoolPicklingError(
             "pool objects cannot be passed between processes or pickled; make a pool in the process that uses it"
         )
 

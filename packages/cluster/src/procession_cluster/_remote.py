@@ -184,6 +184,11 @@ def pack(outcomes: list[tuple[Any, ...]]) -> tuple[bytes, list[Any]]:
 
         return cloudpickle.dumps(what, protocol=5, buffer_callback=beside), buffers
 
+    simple = {int, float, str, bool, type(None)}
+    if all(outcome[0] is True and type(outcome[1]) in simple for outcome in outcomes):
+        import pickle
+
+        return pickle.dumps(outcomes, 5), []  # four times as quick for one number
     try:
         return dump(outcomes)
     except (Exception, SystemExit, KeyboardInterrupt):
