@@ -61,7 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sample",
         action="store_true",
         default=os.environ.get("PROCESSION_SAMPLE") == "1",
-        help="let the long suites (stress, faults, conformance, downstream, cluster) run a sample only; also PROCESSION_SAMPLE=1",
+        help="let the long suites (stress, faults, conformance, downstream, cluster) run a sample only; also "
+        "PROCESSION_SAMPLE=1",
     )
     group.addoption("--quick", action="store_true", help="leave out tests marked slow, stress or faults")
 
