@@ -181,6 +181,58 @@ def test_killed_fork_server(leak_check):
         process.close()
 
 
+KILLED_EARLY = """
+    import os, sys
+    import procession_process as pp
+    def say(text):
+        os.write(1, (text + "\\n").encode())
+    if __name__ == "__main__":
+        pp.set_forkserver_preload(["killed_early"])
+        for text in ("first", "second", "third"):
+            process = pp.ForkServerProcess(target=say, args=(text,))
+            process.start()
+            process.join()
+            say(f"{process.exitcode}")
+"""
+
+# Loaded by the fork server, which kills itself while it starts a child: before it tells the parent, or between that
+# and its word to the child. The next fork server finds the file and does nothing. The first child is forked when it is
+# asked for, the second was forked before.
+KILLER = """
+    import os, procession_process._zygote as zygote
+    real, told = zygote._Zygote.send, 0
+    def last_words():
+        if not os.path.exists("done"):
+            open("done", "w").close()
+            os.kill(os.getpid(), 9)
+    def send(self, client, message, fds=()):
+        global told
+        told += message[:1] == b"P"
+        if told == CHILD and WHEN == "before":
+            last_words()
+        real(self, client, message, fds)
+        if told == CHILD:
+            last_words()
+    zygote._Zygote.send = send
+"""
+
+
+@pytest.mark.parametrize("child", [1, 2])
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_fork_server_killed_while_it_starts_a_child(tmp_path, when, child):
+    """The child runs, once, whatever the parent was told."""
+    (tmp_path / "killed_early.py").write_text(f"WHEN, CHILD = {when!r}, {child}\n{textwrap.dedent(KILLER)}")
+    script = tmp_path / "killed.py"
+    script.write_text(textwrap.dedent(KILLED_EARLY))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    expected = ["first", "0", "second", "0", "third", "0"]
+    expected[2 * child - 1] = "255"
+    assert done.stdout.split() == expected, done.stderr
+    assert (tmp_path / "done").exists()
+
+
 FAMILY = """
     import os, sys, time
     import procession_process as pp

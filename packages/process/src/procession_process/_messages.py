@@ -6,7 +6,7 @@ from _socket import CMSG_LEN, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 from struct import pack, unpack
 
 MAX_FDS = 250
-"""Descriptors that one message can carry (SCM_MAX_FD of Linux is 253)."""
+"""Descriptors that a client's message can carry (SCM_MAX_FD of Linux is 253; the zygote adds one)."""
 
 MAX_INLINE = 32768
 """Longest payload of a start that is part of the message."""
@@ -14,12 +14,14 @@ MAX_INLINE = 32768
 _MAX_BYTES = 65536
 
 
-def send(sock: socket, message: bytes, fds: list[int] | tuple[int, ...] = ()) -> None:
-    """Send one message. Raises OSError, ValueError for more than MAX_FDS descriptors."""
+def send(
+    sock: socket, message: bytes, fds: list[int] | tuple[int, ...] = (), most: int = MAX_FDS
+) -> None:
+    """Send one message. Raises OSError, ValueError for more than *most* descriptors."""
     if not fds:
         sock.send(message)
         return
-    if len(fds) > MAX_FDS:
+    if len(fds) > most:
         raise ValueError(
             f"the start of this child carries {len(fds)} descriptors, the fork server takes {MAX_FDS}; "
             "use start method spawn, or send them later"
@@ -29,7 +31,7 @@ def send(sock: socket, message: bytes, fds: list[int] | tuple[int, ...] = ()) ->
 
 def receive(sock: socket) -> tuple[bytes, list[int]]:
     """Receive one message and its descriptors; an empty message is the end. Raises OSError."""
-    message, ancillary, _, _ = sock.recvmsg(_MAX_BYTES, CMSG_LEN(4 * MAX_FDS), MSG_CMSG_CLOEXEC)
+    message, ancillary, _, _ = sock.recvmsg(_MAX_BYTES, CMSG_LEN(4 * (MAX_FDS + 1)), MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     for level, kind, data in ancillary:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:

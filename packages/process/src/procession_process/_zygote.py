@@ -8,15 +8,20 @@ It speaks over SOCK_SEQPACKET pairs, so that every message is whole or not there
 payload that is not in the message is the last |
 | zygote to client | ``R`` pickle of [(module, traceback)]: first message to the owner, what could not be preloaded | |
 | zygote to client | ``P`` pid (u32): forked | a pidfd of the child |
+| child to client | ``Q`` pid (u32): the zygote was killed, I am forked | a pidfd of the child |
 | zygote to client | ``E`` errno (u32): not forked | |
 | zygote to client | ``S`` pid (u32) wait status (u32): the child has ended | |
-| zygote to spare | the client's ``F``: be that child | as they came |
+| zygote to spare | the client's ``F``: be that child | as they came, and the client's connection |
+| zygote to spare | ``g``: the client was told | |
 | anyone to the door | ``C``: a new client | its end of a pair |
 
 The pidfd is opened before the child can be reaped, so it is the child's for sure. The status goes to the
 client that asked for the child, because only a parent can wait for a status and the zygote is the parent. A
-new child waits for one byte of the ``go`` pipe, which is written after the client was told: a zygote that is
-killed in between has not started anything, and the client may ask another one.
+new child waits for one byte, which is written after the client was told. If the end comes instead, the zygote
+was killed in that moment, and maybe had told the client: the child tells it then, over the connection that it
+keeps open until it is past this point, and goes. A client to which ``Q`` names the child that it knows of
+already ignores it; one that sees the end of the connection without either knows that nothing was started, and
+may ask another zygote.
 
 From the first start on there is a *spare*: a child forked ahead, with all done that does not depend on what it will
 be, which waits for the message that tells it. The next one is forked while it works. It ends with the zygote. A
@@ -44,7 +49,7 @@ from . import _child, _door
 from ._bootstrap import flush_streams
 from ._fds import set_received
 from ._main import import_main
-from ._messages import receive, send
+from ._messages import MAX_FDS, receive, send
 from ._native import (
     attach,
     forked,
@@ -101,7 +106,6 @@ class _Zygote:
         self.door_reads, self.door_writes = door
         self.door = socket(fileno=self.door_reads)
         self.poller.register(self.door_reads, EPOLLIN)
-        self.go = os.pipe()
         self.owner = self.add_client(owner)
 
     def add_client(self, fd: int) -> _Client:
@@ -195,6 +199,8 @@ class _Zygote:
         flush_streams()
         next_fork_uses(slot)
         try:
+            go_reads, go_writes = os.pipe()
+            fds += (go_reads, go_writes)
             pid = os.fork()
         except OSError as error:
             self.send(client, b"E" + pack("<I", error.errno or 0))
@@ -202,13 +208,17 @@ class _Zygote:
             if pid == 0:
                 if is_severed():
                     os._exit(1)
-                self.become_child(message, fds)
+                os.close(go_writes)
+                self.become_child(client, message, fds[:-2], go_reads)
             try:
                 forked(pid)
             except MemoryError:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
                 self.send(client, b"E" + pack("<I", errno.ENOMEM))
             else:
                 self.adopt(pid, client, slot)
+                os.write(go_writes, b"g")
 
     def make_spare(self) -> None:
         """Fork a child that waits. If it cannot be had, the next start will say why, if it is still so."""
@@ -248,11 +258,15 @@ class _Zygote:
         started(slot, spare.pid)
         self.spare = None
         self.children[spare.pidfd] = (spare.pid, client, slot)
-        self.send(client, b"P" + pack("<I", spare.pid), (spare.pidfd,))
         try:
-            send(spare.sock, message, fds)
+            send(spare.sock, message, [*fds, client.sock.fileno()], MAX_FDS + 1)
         except OSError:
             pass  # it was killed a moment ago: a child that has not come far
+        self.send(client, b"P" + pack("<I", spare.pid), (spare.pidfd,))
+        try:
+            spare.sock.send(b"g")
+        except OSError:
+            pass
         spare.sock.close()
         return True
 
@@ -276,7 +290,6 @@ class _Zygote:
         self.children[pidfd] = (pid, client, slot)
         self.poller.register(pidfd, EPOLLIN)
         self.send(client, b"P" + pack("<I", pid), (pidfd,))
-        os.write(self.go[1], b"g")
 
     def reap(self, pidfd: int) -> None:
         pid, client, slot = self.children[pidfd]
@@ -289,13 +302,13 @@ class _Zygote:
         set_exit_status(slot, status)
         self.send(client, b"S" + pack("<II", pid, status))
 
-    def forget(self) -> None:
-        """In a child: close what is the zygote's."""
+    def forget(self, kept: _Client | None = None) -> None:
+        """In a child: close what is the zygote's, except the connection of client *kept*."""
         self.poller.close()
         self.door.close()
-        os.close(self.go[1])
         for client in self.clients.values():
-            client.sock.close()
+            if client is not kept:
+                client.sock.close()
         for pidfd in self.children:
             os.close(pidfd)
         if self.spare is not None:
@@ -303,14 +316,15 @@ class _Zygote:
             self.spare.sock.close()
         _door.door = self.door_writes
 
-    def become_child(self, message: bytes, fds: list[int]) -> NoReturn:
+    def become_child(self, client: _Client, message: bytes, fds: list[int], go: int) -> NoReturn:
         code = 1
         try:
-            self.forget()
-            told = os.read(self.go[0], 1)
-            os.close(self.go[0])
-            if told:
-                code = _work(message, fds)
+            self.forget(client)
+            if not os.read(go, 1):
+                _tell(client.sock)
+            os.close(go)
+            client.sock.close()
+            code = _work(message, fds)
         finally:
             flush_streams()
             os._exit(code)
@@ -319,7 +333,6 @@ class _Zygote:
         code = 1
         try:
             self.forget()
-            os.close(self.go[0])
             if not is_severed():
                 code = self.await_message(sock)
         except BaseException:
@@ -331,17 +344,29 @@ class _Zygote:
             flush_streams()
             os._exit(code)
 
-
     def await_message(self, sock: socket) -> int:
         """In a spare: get ready, wait, and be what the message says; return the exit code."""
         self.rehearsal.run()
         message, fds = receive(sock)
-        sock.close()
         if not message:
             leave()
             return 0
         move(_slot_of(message))
+        client = socket(fileno=fds.pop())
+        if not sock.recv(1):
+            _tell(client)
+        client.close()
+        sock.close()
         return _work(message, fds)
+
+
+def _tell(client: socket) -> None:
+    """Say to *client* in the place of a zygote that was killed that this process is its child."""
+    pid = os.getpid()
+    pidfd = os.pidfd_open(pid)
+    client.setblocking(True)
+    send(client, b"Q" + pack("<I", pid), (pidfd,))
+    os.close(pidfd)
 
 
 def _slot_of(message: bytes) -> tuple[int, int] | None:

@@ -47,6 +47,7 @@ class Connection:
         self.statuses: dict[int, int] = {}
         self.broken = False
         self._answers: list[tuple[bytes, list[int]]] = []
+        self._last_pid = 0  # of the child that the zygote told us of
         self._reading = allocate_lock()
 
     def __del__(self) -> None:
@@ -66,8 +67,13 @@ class Connection:
         while True:
             while self._answers:
                 message, received = self._answers.pop(0)
-                if message[:1] == b"P":
-                    return unpack("<I", message[1:5])[0], received[0]
+                if message[:1] in b"PQ":
+                    pid = unpack("<I", message[1:5])[0]
+                    if message[:1] == b"Q" and pid == self._last_pid:
+                        os.close(received[0])  # the zygote had told us before it was killed
+                        continue
+                    self._last_pid = pid
+                    return pid, received[0]
                 if message[:1] == b"E":
                     code = unpack("<I", message[1:5])[0]
                     raise OSError(code, os.strerror(code))
@@ -126,6 +132,10 @@ class Connection:
         """
         self.broken = True
         self.sock.close()
+        for _, received in self._answers:
+            for fd in received:
+                os.close(fd)
+        self._answers.clear()
         if self.zygote is not None:
             try:
                 os.kill(self.zygote, 9)
