@@ -14,9 +14,7 @@ MAX_INLINE = 32768
 _MAX_BYTES = 65536
 
 
-def send(
-    sock: socket, message: bytes, fds: list[int] | tuple[int, ...] = (), most: int = MAX_FDS
-) -> None:
+def send(sock: socket, message: bytes, fds: list[int] | tuple[int, ...] = (), most: int = MAX_FDS) -> None:
     """Send one message. Raises OSError, ValueError for more than *most* descriptors."""
     if not fds:
         sock.send(message)
