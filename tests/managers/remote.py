@@ -1,4 +1,4 @@
-"""The manual's remote manager, one role a process: ``remote.py server | put PORT TEXT | get PORT COUNT | nest PORT``."""
+"""The manual's remote manager, one role a process: ``server``, or ``ROLE PORT ARGUMENTS``."""
 
 from __future__ import annotations
 

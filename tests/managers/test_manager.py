@@ -511,8 +511,14 @@ def test_async_calls(manager: SyncManager) -> None:
 def test_limits() -> None:
     with SyncManager(max_message=1000) as manager:
         items = manager.list()
-        with pytest.raises(procession_core.ServerDiedError):
-            items.append(b"x" * 2000)
+        for number in range(10):  # through the socket and through the lane
+            with pytest.raises(RemoteError, match="message of 20.. bytes; max_message allows 1000"):
+                items.append(b"x" * 2000)
+            items.append(number)
+        assert len(items) == 10
+        kept = [manager.list() for _ in range(200)]
+        del kept  # their names are one long note
+        until(lambda: manager._number_of_objects() == 1)
 
 
 # ---- hostile clients ---------------------------------------------------------------------------------------

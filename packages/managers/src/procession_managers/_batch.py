@@ -52,7 +52,7 @@ class Batch:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") and not name.endswith("__"):
-            raise AttributeError(name)
+            raise AttributeError(f"a batch has no method {name!r}; call(proxy, name, ...) takes any name")
         return lambda *args, **kwds: self.call(name, *args, **kwds)
 
     def __setitem__(self, key: Any, value: Any) -> None:

@@ -67,7 +67,9 @@ def raise_answer(kind: str, value: Any) -> Any:
         raise RemoteError(value)
     if kind == UNSERIALIZABLE:
         raise RemoteError(f"Unserializable message: {value}\n")
-    raise ValueError(f"Unrecognized message type {kind!r}")
+    raise ValueError(
+        f"Unrecognized message type {kind!r} in an answer; does a manager's server listen at that address?"
+    )
 
 
 class Channel:

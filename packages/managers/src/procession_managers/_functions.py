@@ -92,7 +92,9 @@ class Functions:
         try:
             func = self.functions.get(name)
             if func is None or (name not in _CLASSIC and not peer.marked):
-                raise AttributeError(f"{name!r} unrecognized: the server has no such function")
+                raise AttributeError(
+                    f"{name!r} unrecognized: the server has no such function, or not for clients of CPython's package"
+                )
             result = func(self, peer, *args, **kwds)
         except BaseException as error:
             return self.encode_error(peer, TRACEBACK, error)
@@ -122,10 +124,15 @@ class Functions:
         try:
             maker = self.registry[typeid][0]
         except KeyError:
-            raise KeyError(f"{typeid!r} is not registered with this manager's server") from None
+            raise KeyError(
+                f"{typeid!r} is not registered with this manager's server; call register() there before it starts"
+            ) from None
         if maker is None:
             if kwds or len(args) != 1:
-                raise ValueError("Without callable, must have one non-keyword argument")
+                raise ValueError(
+                    "Without callable, must have one non-keyword argument: the object to share. "
+                    f"{typeid!r} is registered without; it was given {len(args)} and the keywords {sorted(kwds)}"
+                )
             obj = args[0]
         else:
             if maker is Condition:
@@ -141,7 +148,9 @@ class Functions:
         names = public_methods(obj) if exposed is None else list(exposed)
         if typeids is not None:
             if not isinstance(typeids, dict):
-                raise TypeError(f"Method_to_typeid {typeids!r}: type {type(typeids)!s}, not dict")
+                raise TypeError(
+                    f"Method_to_typeid {typeids!r}: type {type(typeids)!s}, not dict; map names of methods to typeids"
+                )
             names += [name for name in typeids if name not in names]
         blocking = registered[3] if len(registered) > 4 else None
         with self.gate:

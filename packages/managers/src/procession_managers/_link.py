@@ -217,6 +217,13 @@ class Link:
 
     def lost(self, error: BaseException) -> ServerDiedError:
         """Return the error that says that the server cannot be reached."""
+        if is_listening(self.address):
+            return ServerDiedError(
+                f"the manager's server at {self.address!r} has ended this connection "
+                f"({type(error).__name__}: {error}) but still listens: it drops clients beyond its max_clients and "
+                "those that break the protocol, and logs "
+                "why (level INFO)"
+            )
         return ServerDiedError(
             f"the manager's server at {self.address!r} is gone ({type(error).__name__}: {error}); "
             "its objects are lost: start a new manager"
@@ -367,6 +374,19 @@ class Link:
             raise NotSupportedError(
                 f"{what} needs a server that runs procession, too; this one runs CPython's package"
             )
+
+
+def is_listening(address: Any) -> bool:
+    """Say whether somebody takes connections at *address*. Blocks for a second at most."""
+    import socket
+
+    try:
+        with socket.socket(socket.AF_INET if isinstance(address, (tuple, list)) else socket.AF_UNIX) as sock:
+            sock.settimeout(1.0)
+            sock.connect(tuple(address) if isinstance(address, list) else address)
+    except (OSError, AttributeError, TypeError, ValueError):
+        return False
+    return True
 
 
 class _Nobody:

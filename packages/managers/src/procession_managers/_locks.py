@@ -18,12 +18,16 @@ def lock_timeout(blocking: Any, timeout: Any) -> float | None:
     """Return the seconds to wait for a lock, or None for ever. Raises ValueError as threading's locks do."""
     if not blocking:
         if timeout is not None and timeout != -1:
-            raise ValueError("can't specify a timeout for a non-blocking call")
+            raise ValueError(
+                f"can't specify a timeout for a non-blocking call, but timeout is {timeout!r}; leave it out"
+            )
         return 0.0
     if timeout is None or timeout == -1:
         return None
     if timeout < 0:
-        raise ValueError("timeout value must be a non-negative number")
+        raise ValueError(
+            f"timeout value must be a non-negative number, or -1 to wait for ever, not {timeout!r}"
+        )
     return float(timeout)
 
 
@@ -140,7 +144,7 @@ class Lock(LockBase):
     def release(self) -> None:
         """Free the lock. Raises RuntimeError if nobody holds it."""
         if self.owner is None:
-            raise RuntimeError("release unlocked lock")
+            raise RuntimeError("release unlocked lock: nobody holds it, so acquire() has to come first")
         self._drop()
 
     def locked(self) -> bool:
@@ -198,7 +202,10 @@ class RLock(LockBase):
     def release(self, caller: Any) -> None:
         """Free the lock once. Raises RuntimeError if another thread, or nobody, holds it."""
         if self.owner is not caller.identity:
-            raise RuntimeError("cannot release un-acquired lock")
+            raise RuntimeError(
+                f"cannot release un-acquired lock: {'nobody' if self.owner is None else 'another thread'} holds it, "
+                "and only the thread that called acquire() may release an RLock"
+            )
         self._count -= 1
         if not self._count:
             self._drop()
@@ -241,14 +248,16 @@ class Semaphore:
 
     def __init__(self, value: int = 1) -> None:
         if value < 0:
-            raise ValueError("semaphore initial value must be >= 0")
+            raise ValueError(f"semaphore initial value must be >= 0, not {value!r}")
         self._value = value
         self._line: deque[Wait] = deque()
 
     def acquire(self, caller: Any, blocking: Any = True, timeout: Any = None) -> Any:
         """Take one permit, or wait for it."""
         if not blocking and timeout is not None:
-            raise ValueError("can't specify timeout for non-blocking acquire")
+            raise ValueError(
+                f"can't specify timeout for non-blocking acquire, but timeout is {timeout!r}; leave it out"
+            )
         if self._value > 0:
             self._value -= 1
             return True
@@ -259,7 +268,7 @@ class Semaphore:
     def release(self, n: int = 1) -> None:
         """Give *n* permits back. Raises ValueError for less than one."""
         if n < 1:
-            raise ValueError("n must be one or more")
+            raise ValueError(f"n must be one or more, not {n!r}")
         for _ in range(n):
             while self._line:
                 if self._line.popleft().resolve(True):
@@ -289,7 +298,10 @@ class BoundedSemaphore(Semaphore):
     def release(self, n: int = 1) -> None:
         """Give *n* permits back. Raises ValueError if that is more than were taken."""
         if n < 1:
-            raise ValueError("n must be one or more")
+            raise ValueError(f"n must be one or more, not {n!r}")
         if self._value + n > self._initial:
-            raise ValueError("Semaphore released too many times")
+            raise ValueError(
+                f"Semaphore released too many times: {self._value} of {self._initial} permits are there, so {n} more "
+                "were never taken"
+            )
         super().release(n)

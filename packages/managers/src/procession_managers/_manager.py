@@ -50,9 +50,9 @@ class BaseManager:
 
     *ssl* is the ``ssl.SSLContext`` of the server, *client_ssl* that of its clients, each may also be a
     function that returns it; *unpickler* turns received bytes into objects (see
-    ``procession_connection.allow()``). *max_clients* limits the connections to the server, *max_message* the
-    bytes of a request; a client beyond is dropped. With *compare_values* proxies made through this manager
-    are equal if their referents are.
+    ``procession_connection.allow()``). *max_clients* limits the connections to the server: one more is closed;
+    *max_message* the bytes of a request: a longer one raises RemoteError. With *compare_values* proxies made
+    through this manager are equal if their referents are.
 
     Raises ValueError for an unknown serializer, TypeError for a key that is none.
     """
@@ -101,9 +101,11 @@ class BaseManager:
     def _initial(self) -> None:
         if self._state.value != State.INITIAL:
             if self._state.value == State.STARTED:
-                raise ProcessError("Already started server")
+                raise ProcessError(
+                    f"Already started server: it listens at {self._address!r}; make another manager"
+                )
             if self._state.value == State.SHUTDOWN:
-                raise ProcessError("Manager has shut down")
+                raise ProcessError("Manager has shut down; make a new one")
             raise ProcessError(f"Unknown state {self._state.value!r}")
 
     def _options(self) -> dict[str, Any]:
@@ -146,7 +148,7 @@ class BaseManager:
         """
         self._initial()
         if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
+            raise TypeError(f"initializer must be a callable or None, not {initializer!r}")
         address = self._address
         if address is None and self._ssl is None:
             # Made up here, where the modules for that stay loaded, and the directory is shared by all managers.
@@ -318,7 +320,7 @@ class BaseManager:
             raise ProcessStateError(
                 "server not yet started; call start() or connect() first"
                 if self._state.value == State.INITIAL
-                else "the manager has shut down"
+                else "the manager has shut down; make a new one"
             )
         ident, exposed = self._link_to(self._address).request("create", (typeid, *args), kwds)
         return Token(typeid, self._address, ident), tuple(exposed)
@@ -362,9 +364,9 @@ class BaseManager:
             self.start()
         if self._state.value != State.STARTED:
             if self._state.value == State.INITIAL:
-                raise ProcessError("Unable to start server")
+                raise ProcessError("Unable to start server; call start() or connect() first")
             if self._state.value == State.SHUTDOWN:
-                raise ProcessError("Manager has shut down")
+                raise ProcessError("Manager has shut down; make a new one")
             raise ProcessError(f"Unknown state {self._state.value!r}")
         return self
 

@@ -91,7 +91,8 @@ class Entry:
         fallback = _FALLBACKS.get(name)
         if fallback is None or (name == UPDATE and "__setitem__" not in self.exposed):
             raise AttributeError(
-                f"method {name!r} of {type(self.obj)!r} object is not in exposed={sorted(self.exposed)!r}"
+                f"method {name!r} of {type(self.obj)!r} object is not in exposed={sorted(self.exposed)!r}; "
+                "register(..., exposed=...) names what may be called"
             )
         obj = self.obj
         return (lambda *args: fallback(obj, *args)), False, None

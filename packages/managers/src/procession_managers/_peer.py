@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from struct import Struct
 
-from ._protocol import PROTOCOL
+from ._protocol import NOTE, PROTOCOL
 from ._transit import ManagerTransfer
 
 TYPE_CHECKING = False
@@ -23,10 +23,18 @@ _PIECE = 1 << 16
 _JOIN = 1 << 14
 _TLS_PIECE = 1 << 18
 _MOST_RECORDS = 32
+_MOST_SKIPPED = 1 << 33
+MOST_NOTED = 1 << 24
+"""Notes are the library's own, and have no answer that could say that they are too long."""
 
 
 class TooLong(Exception):
     """A message is longer than the server allows."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"message of {size} bytes; max_message allows {limit}: send less at once, or raise it"
+        )
 
 
 class Peer:
@@ -37,6 +45,7 @@ class Peer:
         "_connection",
         "_limit",
         "_missing",
+        "_skip",
         "accepted",
         "address",
         "backlog",
@@ -74,6 +83,7 @@ class Peer:
         self._limit = limit
         self._buffer = bytearray()
         self._missing = 0
+        self._skip = 0
         self.accepted = False
         self.busy = False
         self.closed = False
@@ -88,10 +98,12 @@ class Peer:
         self.next_lane: Any = None
         self.key = b""
 
-    def fill(self) -> bytes | list[bytes] | None:
+    def fill(self) -> bytes | list[bytes | TooLong] | None:
         """Read what has arrived: a message, several, an empty list for none yet, None at the end.
 
-        Raises OSError when the connection is broken, TooLong for a message beyond the limit.
+        A message beyond the limit is skipped as it arrives, and stands there as an exception.
+
+        Raises OSError when the connection is broken, TooLong for a message that is too long even to be skipped.
         """
         try:
             data = self.recv(max(self._missing, _PIECE), DONTWAIT)
@@ -99,17 +111,21 @@ class Peer:
             return []
         if not data:
             return None
-        if not self._buffer and len(data) >= 4:
+        if not self._buffer and len(data) >= 4 and not self._skip:
             size = _SHORT.unpack_from(data)[0]
             if size == len(data) - 4 and size <= self._limit:
                 return data[4:]
         return self.split(data)
 
-    def split(self, data: bytes) -> list[bytes]:
+    def split(self, data: bytes) -> list[bytes | TooLong]:
         """Add *data* to what was read before and return the messages that are complete now."""
+        if self._skip:
+            skipped = min(self._skip, len(data))
+            self._skip -= skipped
+            data = data[skipped:]
         buffer = self._buffer
         buffer += data
-        found: list[bytes] = []
+        found: list[bytes | TooLong] = []
         while len(buffer) >= 4:
             start = 4
             size = _SHORT.unpack_from(buffer)[0]
@@ -120,8 +136,17 @@ class Peer:
                 size = _LONG.unpack_from(buffer, 4)[0]
             if size < 0:
                 raise OSError(f"bad message length: {size}")
-            if size > self._limit:
-                raise TooLong(f"message of {size} bytes, at most {self._limit} are allowed")
+            if size > self._limit and len(buffer) == start:
+                break
+            if size > self._limit and not (size <= MOST_NOTED and self.marked and buffer[start] == NOTE):
+                if size > _MOST_SKIPPED or (self.marked and buffer[start] == NOTE):
+                    raise TooLong(size, self._limit)
+                # The client writes all of it before it reads, and loses nothing but this call.
+                found.append(TooLong(size, self._limit))
+                there = min(size, len(buffer) - start)
+                self._skip = size - there
+                del buffer[: start + there]
+                continue
             if len(buffer) < start + size:
                 # One big read instead of many small ones, yet no room for what was only announced.
                 self._missing = min(start + size - len(buffer), 1 << 20)
@@ -197,7 +222,7 @@ class EncryptedPeer(Peer):
 
     __slots__ = ()
 
-    def fill(self) -> bytes | list[bytes] | None:
+    def fill(self) -> bytes | list[bytes | TooLong] | None:
         """As Peer does."""
         connection = self._connection
         # Not all at once from who sends without end. OpenSSL takes record by record from the socket, so what is left

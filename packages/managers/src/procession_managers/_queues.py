@@ -53,7 +53,7 @@ class Queue:
         if not block:
             raise Full
         if timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
+            raise ValueError(f"'timeout' must be a non-negative number, not {timeout!r}")
         return Wait(caller, timeout, on_timeout=_full, line=self._putters, item=item)
 
     def put_nowait(self, caller: Any, item: Any) -> Any:
@@ -83,7 +83,7 @@ class Queue:
         if not block:
             raise Empty
         if timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
+            raise ValueError(f"'timeout' must be a non-negative number, not {timeout!r}")
         return Wait(caller, timeout, on_timeout=_empty, line=self._getters)
 
     def get_nowait(self, caller: Any) -> Any:
@@ -99,7 +99,7 @@ class Queue:
     def task_done(self) -> None:
         """One item is dealt with. Raises ValueError if called more often than there were items."""
         if self._unfinished <= 0:
-            raise ValueError("task_done() called too many times")
+            raise ValueError("task_done() called too many times: once for each item that was taken is enough")
         self._unfinished -= 1
         self._check_done()
 

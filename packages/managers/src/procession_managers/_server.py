@@ -24,7 +24,7 @@ from ._lane import KEY_BYTES, make_queue, open_queue
 from ._local import LocalLink
 from ._objects import Lease, Objects
 from ._peer import EncryptedPeer, Peer, PickleCodec, TooLong, XmlCodec
-from ._protocol import CANCEL, DROP, ERROR, HELLO, NOTE, REDEEM, RENEW
+from ._protocol import CANCEL, DROP, ERROR, HELLO, NOTE, REDEEM, RENEW, TRACEBACK
 from ._serving import serving
 from ._transit import ManagerTransfer
 from ._workers import Workers
@@ -52,7 +52,8 @@ class Server(Calls, Functions):
     """Keeps referents and serves the processes that have proxies of them.
 
     *registry* maps type identifiers to what ``BaseManager.register()`` was told. *options* are those of the
-    Listener; *max_clients* and *max_message* (bytes) limit what clients may ask for.
+    Listener; *max_clients* and *max_message* (bytes) limit what clients may ask for: one connection too many is closed,
+    one message too long answered with an error.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Server(Calls, Functions):
         options: dict[str, Any] | None = None,
     ) -> None:
         if not isinstance(authkey, bytes):
-            raise TypeError(f"Authkey {authkey!r} is type {type(authkey)!s}, not bytes")
+            raise TypeError(f"Authkey {authkey!r} is type {type(authkey)!s}, not bytes; pass bytes")
         self.registry = registry
         self.authkey = authkey
         self.serializer = serializer
@@ -222,10 +223,11 @@ class Server(Calls, Functions):
     def _end(self) -> None:
         self.stopping = True
         _servers.discard(self)
+        # First: whose connection ends sees that nobody listens any more.
+        self._close_listener()
         with self.gate:
             for peer in list(self.peers.values()):
                 self.drop_peer(peer)
-        self._close_listener()
         if self._poller is not None:
             self._poller.close()
             self.foreigners.close()
@@ -373,7 +375,11 @@ class Server(Calls, Functions):
             self.drop_peer(peer)
         else:
             for message in data:
-                if not peer.closed:
+                if peer.closed:
+                    return
+                if isinstance(message, TooLong):
+                    self.answer_error(peer, TRACEBACK, message)
+                else:
                     self._message(peer, message)
 
     def _message(self, peer: Peer, data: bytes) -> None:
@@ -486,9 +492,8 @@ class Server(Calls, Functions):
             with gate:
                 if peer.lane is None:  # it is gone
                     continue
-                if len(data) > limit:
-                    info("manager server drops a client: message of %d bytes", len(data) - KEY_BYTES)
-                    self.drop_peer(peer)
+                if len(data) > limit and data[0] != NOTE:
+                    self.answer_error(peer, TRACEBACK, TooLong(len(data) - KEY_BYTES, self.max_message))
                 elif data[0] == NOTE or peer.busy or peer.backlog:
                     self._message(peer, data)
                 else:

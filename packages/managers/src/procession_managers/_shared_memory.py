@@ -120,4 +120,4 @@ class SharedMemoryManager(BaseManager):
                 raise ManagerStateError(
                     "SharedMemoryManager has not been started: call start(), or use it as a context"
                 )
-            raise ManagerStateError("SharedMemoryManager has shut down")
+            raise ManagerStateError("SharedMemoryManager has shut down; make a new one")

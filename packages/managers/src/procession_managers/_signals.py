@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_BROKEN = (
+    "the barrier is broken: a party died, waited too long or called abort(); call reset() when all are ready"
+)
+
 
 class Condition:
     """What ``manager.Condition()`` stands for."""
@@ -49,7 +53,7 @@ class Condition:
         """
         lock = self._lock
         if not lock.is_owned(caller):
-            raise RuntimeError("cannot wait on un-acquired lock")
+            raise RuntimeError("cannot wait on un-acquired lock; call wait() inside `with condition:`")
         outer = Wait(caller, None, on_cancel=lambda _: inner.cancel())
         count = 0
 
@@ -79,7 +83,7 @@ class Condition:
     def notify(self, caller: Any, n: int = 1) -> None:
         """Wake at most *n* of those that wait. Raises RuntimeError if the caller does not hold the lock."""
         if not self._lock.is_owned(caller):
-            raise RuntimeError("cannot notify on un-acquired lock")
+            raise RuntimeError("cannot notify on un-acquired lock; call notify() inside `with condition:`")
         line = self._line
         while n > 0 and line:
             if line.popleft().resolve(True):
@@ -140,7 +144,7 @@ class Barrier:
         self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
     ) -> None:
         if parties < 1:
-            raise ValueError("parties must be > 0")
+            raise ValueError(f"parties must be > 0, not {parties!r}")
         self._parties = parties
         self._action = action
         self._timeout = timeout
@@ -168,7 +172,7 @@ class Barrier:
         Raises BrokenBarrierError if the barrier is broken, also by a timeout, or by the death of a waiter.
         """
         if self._broken:
-            raise BrokenBarrierError
+            raise BrokenBarrierError(_BROKEN)
         if len(self._line) + 1 < self._parties:
             limit = seconds(self._timeout if timeout is None else timeout)
             return Wait(
@@ -187,13 +191,13 @@ class Barrier:
 
     def _late(self, wait: Wait) -> Any:
         self._break()
-        raise BrokenBarrierError
+        raise BrokenBarrierError(_BROKEN)
 
     def _break(self) -> None:
         self._broken = True
         line, self._line = self._line, []
         for wait in line:
-            wait.reject(BrokenBarrierError())
+            wait.reject(BrokenBarrierError(_BROKEN))
 
     def reset(self) -> None:
         """Make the barrier as new; those that wait get BrokenBarrierError."""
