@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from procession_core import TimeoutError  # noqa: A004 - the documented name
-from procession_pool import CancelledError, Pool, RemoteTraceback, ThreadPool
+from procession_pool import AsyncResult, CancelledError, Pool, RemoteTraceback, ThreadPool
 from procession_process import get_start_method
 
 from . import tasks
@@ -332,6 +332,10 @@ def test_a_pool_is_not_collected_while_results_are_awaited() -> None:
 def test_repr(any_pool: Any) -> None:
     assert "state=RUN pool_size=3" in repr(any_pool)
     assert "pending" in repr(any_pool.apply_async(tasks.nap, (0.2,)))
+
+
+def test_results_can_be_named_with_their_type() -> None:
+    assert AsyncResult[int].__origin__ is AsyncResult
 
 
 def test_a_pool_is_not_pickled(any_pool: Any) -> None:

@@ -187,3 +187,44 @@ def test_a_main_that_starts_processes_when_it_is_imported_ends(tmp_path, method)
     assert done.stdout == "exit code 1\n", done.stderr
     assert "An attempt has been made to start a new process before" in done.stderr
     assert "if __name__ == '__main__':" in done.stderr
+
+
+ENDING = """
+import atexit, os, sys, threading, time
+import procession_core as pc
+import procession_process as pp
+
+def say(text):
+    os.write(1, (text + "\\n").encode())
+
+def end_of_thread():
+    threading.main_thread().join(0.2)
+    say("thread")
+
+def work(how):
+    atexit.register(say, "first handler")
+    pc.Finalize(None, say, args=("finalizer",), exitpriority=10)
+    atexit.register(say, "second handler")
+    threading.Thread(target=end_of_thread).start()
+    if how == "exit":
+        sys.exit(3)
+    if how == "raise":
+        raise LookupError
+
+if __name__ == "__main__":
+    pp.set_start_method(sys.argv[1])
+    for how in ("return", "exit", "raise"):
+        process = pp.Process(target=work, args=(how,))
+        process.start()
+        process.join()
+        say(str(process.exitcode))
+"""
+
+
+def test_a_child_ends_as_a_program_does(start_method, tmp_path):
+    """Threads, then exit handlers, then finalizers, which may end what those use."""
+    (tmp_path / "ending.py").write_text(ENDING)
+    done = run(["ending.py", start_method], tmp_path)
+    end = ["thread", "second handler", "first handler", "finalizer"]
+    assert done.stdout.splitlines() == [*end, "0", *end, "3", *end, "1"]
+    assert done.stderr.count("LookupError") == 2, done.stderr  # the statement and the error

@@ -43,6 +43,15 @@ def test_one_copy_of_every_module() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_alias_is_no_program() -> None:
+    end = "'multiprocessing' is a package and cannot be directly executed\n"
+    done = python("-m", "procession", "-m", "multiprocessing")
+    assert done.returncode == 1 and done.stderr.endswith(f"No module named multiprocessing.__main__; {end}")
+    code = "import runpy; runpy.run_module('multiprocessing.process'); runpy.run_module('multiprocessing')"
+    done = python("-m", "procession", "-c", code)
+    assert "\nImportError: " in done.stderr and done.stderr.endswith(end)
+
+
 NAMED = """
 import logging, multiprocessing as mp
 

@@ -12,6 +12,7 @@ from _weakref import ref
 from itertools import count
 
 from ._logging import debug, has_logger, info, sub_debug
+from ._runtime import runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def arm() -> None:
     themselves.
     """
     global _armed_pid
-    if not _armed_pid:
+    if not _armed_pid and not runtime.is_child:
         _armed_pid = os.getpid()
         import atexit
 

@@ -110,6 +110,7 @@ class AsyncResult(Job):
     """
 
     __slots__ = ("_arg", "_attempt", "_kind", "_not_before")
+    __class_getitem__: Any = classmethod(type(list[int]))
 
     _arg: Any
     _kind: int

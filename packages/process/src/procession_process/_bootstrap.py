@@ -60,14 +60,11 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
     """Run *process* in this new process and return its exit code. Nothing is raised."""
     exitcode = 1
     try:
-        try:
-            become(process, parent_sentinel)
-            if _logging.logger is not None:
-                info("child process calling self.run()")
-            process.run()
-            exitcode = 0
-        finally:
-            end_child()
+        become(process, parent_sentinel)
+        if _logging.logger is not None:
+            info("child process calling self.run()")
+        process.run()
+        exitcode = 0
     except SystemExit as stop:
         exitcode = _exit_code(stop.code)
     except BaseException as error:
@@ -84,6 +81,12 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
                 _run_exitfuncs()
             except BaseException as error:  # SystemExit and KeyboardInterrupt; the others it prints itself
                 report(process._name, error)
+        # After the threads and the handlers, which may use what it ends.
+        try:
+            end_child()
+        except BaseException as error:
+            exitcode = exitcode or 1
+            report(process._name, error)
         if _logging.logger is not None:
             info("process exiting with exitcode %d", exitcode)
         flush_streams()

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
-    from types import ModuleType
+    from types import CodeType, ModuleType
     from typing import Any
 
 __all__ = ("ALIAS", "OURS", "AlreadyInUseError", "install", "install_in_child", "installed")
@@ -45,6 +45,12 @@ class _Loader:
         # The import system has just written the alias's spec over the module's own.
         module.__spec__ = self._spec
 
+    def get_code(self, fullname: str) -> CodeType | None:
+        """What ``runpy`` asks for, as a file's loader has it."""
+        loader: Any = self._spec.loader if self._spec is not None else None
+        code: CodeType | None = loader.get_code(self._module.__name__) if loader is not None else None
+        return code
+
 
 class _Finder:
     """Answers for ``multiprocessing`` and its submodules, except for packages that must keep the original."""
@@ -60,6 +66,8 @@ class _Finder:
             return wardrobe.dress(fullname, path, target, real=True)
         from importlib.machinery import ModuleSpec
 
+        if fullname == f"{ALIAS}.__main__":  # it is no program, ours is
+            raise _missing(fullname)
         ours = OURS + fullname[len(ALIAS) :]
         try:
             module = load(ours)

@@ -150,10 +150,10 @@ def _spec(name: str, otherwise: str, package: str | None) -> tuple[CodeType, dic
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
-            spec = importlib.util.find_spec(f"{name}.__main__")
             otherwise = f"No module named {name}.__main__; {name!r} is a package and cannot be directly executed"
+            spec = importlib.util.find_spec(f"{name}.__main__")
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+        if error.name is None or not f"{name}.__main__.".startswith(f"{error.name}."):
             raise
         spec = None
     finally:
