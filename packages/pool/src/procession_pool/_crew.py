@@ -103,6 +103,9 @@ class Worker:
     def lost(self) -> None:
         """It has ended, and all that it sent has been read."""
 
+    def reap(self) -> None:
+        """It has ended: wait for it, so that how it ended is known."""
+
     def alive(self) -> bool:
         """Whether the worker has not ended."""
         return not self.gone

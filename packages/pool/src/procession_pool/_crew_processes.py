@@ -65,6 +65,9 @@ class ProcessWorker(Worker):
         if told is not None:
             told()
 
+    def reap(self) -> None:
+        self.process.join()
+
     def alive(self) -> bool:
         return not self.gone and self.process.is_alive()
 
@@ -323,13 +326,7 @@ class ProcessCrew(Crew):
                 ended = self.hub.wait_all(engine.channels, sentinels, 0.0)
         else:
             ended = self.hub.wait_all(engine.channels, sentinels, timeout)
-        gone = []
-        if ended:
-            for worker in workers:
-                if worker.sentinel in ended:
-                    worker.process.join()
-                    gone.append(worker)
-        return gone
+        return [worker for worker in workers if worker.sentinel in ended] if ended else []
 
     def dispose(self) -> None:
         self.hub.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from heapq import heappop
 
-from procession_core import debug
+from procession_core import StaleHandleError, debug
 
 from ._batches import Leftover
 from ._engine_dispatch import EngineDispatch
@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._batches import Batch
     from ._crew import Worker
 
 
@@ -60,7 +61,7 @@ class EngineCollect(EngineDispatch):
         self._in_flight -= count
         worker.sent -= count
         if status:
-            error = self.crew.error(values[0]) if status == 1 else _undecodable(values[0])
+            error = self.crew.error(values[0]) if status == 1 else self._undecodable(worker, batch, first, values[0])
             self._failed(batch, first, error)
             if self.crew.memory_limit is not None and isinstance(error, MemoryError) and not worker.leaving:
                 # What filled its memory may still be there.
@@ -102,7 +103,9 @@ class EngineCollect(EngineDispatch):
         """A worker has ended: fail what it ran, take back the rest, replace it. The lock is held."""
         if worker.gone:
             return
+        # First: what its results name is given back when it is waited for.
         self._pump_one(worker)
+        worker.reap()
         worker.gone = True
         self.finished += worker.channel.times()[1]
         worker.lost()
@@ -122,9 +125,7 @@ class EngineCollect(EngineDispatch):
             if running is not None:
                 job = batch.job if batch.jobs is None else batch.jobs[running]
                 if job is not None and not job._sealed:
-                    description = job._describe(batch.base + running if batch.jobs is None else 0)
-                    error = self.deaths.describe(worker, description, self.attempt(batch, running))
-                    self._failed(batch, running, error)
+                    self._failed(batch, running, self._death_of(worker, batch, running))
         worker.batches.clear()
         if not expected:
             debug("worker %s died: %s", worker.pid, worker.exitcode)
@@ -132,6 +133,19 @@ class EngineCollect(EngineDispatch):
             self.crew.replace(self, worker, expected)
         self._dispatch()
         self.hub.ring_leader()
+
+    def _death_of(self, worker: Worker, batch: Batch, task: int) -> BaseException:
+        job: Any = batch.job if batch.jobs is None else batch.jobs[task]
+        description = job._describe(batch.base + task if batch.jobs is None else 0)
+        return self.deaths.describe(worker, description, self.attempt(batch, task))
+
+    def _undecodable(self, worker: Worker, batch: Batch, task: int, error: BaseException) -> BaseException:
+        if isinstance(error, StaleHandleError) and not worker.alive():
+            # The memory of the result went with its worker, before it was read.
+            worker.reap()
+            return self._death_of(worker, batch, task)
+        error.add_note("raised while the pool unpickled a task's result")
+        return error
 
     def check_deadlines(self) -> None:
         """End the workers whose task has run too long, and try again what is due. The lock is held."""
@@ -148,8 +162,3 @@ class EngineCollect(EngineDispatch):
                 self.crew.end(worker, "its task ran longer than its timeout")
         if self._delayed:
             self._dispatch()
-
-
-def _undecodable(error: BaseException) -> BaseException:
-    error.add_note("raised while the pool unpickled a task's result")
-    return error

@@ -191,6 +191,11 @@ class KeptUntilRead:
             kept.popleft()
         kept.append((written, refs))
 
+    def holds(self) -> bool:
+        """Whether results that have not been read need this process."""
+        self.collect()
+        return bool(self._kept)
+
     def collect(self) -> None:
         """Release what has been read."""
         kept = self._kept

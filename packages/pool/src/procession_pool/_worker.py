@@ -197,6 +197,8 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
                 slot, stateful, *recipe = default_reducer.loads(record[1:])
                 functions[slot] = _Stateful(copies, *recipe) if stateful else _function(loads, *recipe)
             elif record[:1] == STOP:
+                if kept.holds():
+                    channel.drained(5.0)
                 return
         except KeyboardInterrupt:
             # Somebody has installed a handler for SIGINT in this process; the task is not to blame.

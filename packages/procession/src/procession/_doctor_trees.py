@@ -75,8 +75,8 @@ def _process(pid: str) -> dict[str, Any]:
 
 
 def trees() -> list[dict[str, Any]]:
-    """Return each tree: ``bytes`` of shared memory in use, its ``processes``, and ``lock_owner``, the pid of the one that
-    is changing the arena at this moment, or None. Linux; elsewhere empty."""
+    """Return each tree: ``bytes`` of shared memory in use, its ``processes``, and ``lock_owner``, the pid of the one
+    that is changing the arena at this moment, or None. Linux; elsewhere empty."""
     found: dict[int, dict[str, Any]] = {}
     try:
         pids = sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int)
