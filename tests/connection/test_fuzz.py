@@ -97,8 +97,9 @@ def test_handshakes(tmp_path, leak_check):
         server = threading.Thread(target=serve)
         server.start()
         for number in range(INPUTS):
-            sock = socket.socket(socket.AF_UNIX)
-            sock.connect(listener.address)
+            packets = number % 5 == 0 and os.path.exists(listener.address + ".p")
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET if packets else socket.SOCK_STREAM)
+            sock.connect(listener.address + ".p" * packets)
             data = mutate(rng, rng.choice(seeds))
             sock.settimeout(0.02)
             try:

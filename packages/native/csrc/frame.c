@@ -15,6 +15,8 @@
 /* The kernel moves at most this much in one call; asking for more is allowed, but not for more than SSIZE_MAX. */
 #define ONE_CALL ((size_t)0x7ffff000)
 
+/* Frames up to here are copied together for the kernel. */
+#define FRAME_SMALL 512
 /* Payloads from here on are read into huge pages. */
 #define HUGE_PAYLOAD ((uint64_t)4 << 20)
 /* Payloads from here on make their pipe grow to this size.  Not all pipes: the user's account of pipe memory is small. */
@@ -95,7 +97,13 @@ int frame_write(struct frame_out *f)
         if (left > ONE_CALL) left = ONE_CALL;
         if (left) v[count++] = (struct iovec){ (char *)f->data + at, left };
         ssize_t n;
-        if (f->kind == FRAME_PIPE) {
+        size_t whole = total - f->done;
+        if (f->fd_count == 0 && f->kind != FRAME_PIPE && with_head && whole <= FRAME_SMALL) {
+            char small[FRAME_SMALL];             /* to copy it costs less than to have the kernel look at a list */
+            memcpy(small, v[0].iov_base, v[0].iov_len);
+            if (count == 2) memcpy(small + v[0].iov_len, v[1].iov_base, v[1].iov_len);
+            n = send(f->fd, small, whole, MSG_NOSIGNAL);
+        } else if (f->kind == FRAME_PIPE) {
             n = writev(f->fd, v, count);
         } else {
             struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)count };
@@ -162,30 +170,34 @@ static void keep_fds(struct frame_in *f, struct msghdr *m)
     }
 }
 
+/* One receive. */
+static ssize_t take(struct frame_in *f, char *to, size_t size)
+{
+    if (f->kind == FRAME_PIPE) return read(f->fd, to, size);
+    if (!f->want_fds) {
+        /* Of a packet that is too long, the length is the real one. */
+        ssize_t n = recv(f->fd, to, size, f->kind == FRAME_PACKET ? MSG_TRUNC : 0);
+        if (n <= (ssize_t)size) return n;
+        errno = EMSGSIZE;
+        return FRAME_ERRNO;
+    }
+    union { char space[CMSG_SPACE(FRAME_FDS * sizeof(int))]; struct cmsghdr align; } control;
+    struct iovec v = { to, size };
+    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
+    ssize_t n = recvmsg(f->fd, &m, MSG_CMSG_CLOEXEC);
+    if (n >= 0 && m.msg_controllen) keep_fds(f, &m);
+    if (n >= 0 && f->kind == FRAME_PACKET && (m.msg_flags & MSG_TRUNC)) {
+        errno = EMSGSIZE;
+        return FRAME_ERRNO;
+    }
+    return n;
+}
+
 /* Bytes read into to[0..size), 0 at the end, or FRAME_ERRNO. */
 static ssize_t receive(struct frame_in *f, char *to, size_t size)
 {
     for (;;) {
-        ssize_t n;
-        if (f->kind == FRAME_PIPE) {
-            n = read(f->fd, to, size);
-        } else if (f->kind == FRAME_PACKET || f->want_fds) {
-            union { char space[CMSG_SPACE(FRAME_FDS * sizeof(int))]; struct cmsghdr align; } control;
-            struct iovec v = { to, size };
-            struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
-            if (f->want_fds) {
-                m.msg_control = control.space;
-                m.msg_controllen = sizeof control.space;
-            }
-            n = recvmsg(f->fd, &m, MSG_CMSG_CLOEXEC);
-            if (n >= 0 && m.msg_controllen) keep_fds(f, &m);
-            if (n >= 0 && f->kind == FRAME_PACKET && (m.msg_flags & MSG_TRUNC)) {
-                errno = EMSGSIZE;
-                return FRAME_ERRNO;
-            }
-        } else {
-            n = recv(f->fd, to, size, 0);
-        }
+        ssize_t n = take(f, to, size);
         if (n >= 0) return n;
         if (errno != EAGAIN && errno != EWOULDBLOCK) return FRAME_ERRNO;
         if (wait_until(f->fd, POLLIN) < 0) return FRAME_ERRNO;

@@ -120,6 +120,23 @@ def fits(address: Any) -> bool:
     return kind is tuple or (kind is str and len(address) <= _PATH_LIMIT and address.isascii())
 
 
+_PACKETS = "/packets-"
+"""In the paths of listeners that have a second socket, whose path is the same and ``_BESIDE``."""
+_BESIDE = ".p"
+
+
+def with_packets() -> str:
+    """Return a free path whose name tells this library's clients to look for the socket for packets beside it."""
+    return f"{private_directory()}{_PACKETS}{os.urandom(6).hex()}"
+
+
+def packets_beside(address: Any) -> str | None:
+    """Return the path of the socket for packets that may be beside *address*, None where there is none."""
+    if type(address) is str and _PACKETS in address and fits(address + _BESIDE):
+        return address + _BESIDE
+    return None
+
+
 class reachable:
     """Context manager: a form of *address* that fits into a socket address.
 

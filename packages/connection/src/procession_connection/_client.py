@@ -8,12 +8,13 @@ from time import monotonic
 from procession_core import TimeoutError, check_timeout  # noqa: A004 - the documented name
 
 from . import _quick
-from ._address import address_type, check_family, fits, reachable
+from ._address import address_type, check_family, fits, packets_beside, reachable
 from ._connection import Connection, make
 from ._handshake import connecting, key_for
-from ._kinds import MARKED, STREAM, UNIX, WIRE
+from ._kinds import MARKED, PACKET, STREAM, UNIX, WIRE
 from ._pending import Pending
 from ._tls import TLSConnection
+from ._variant import core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,12 @@ def Client(
     deadline = None if seconds is None else monotonic() + max(seconds, 0.0)
 
     kind = UNIX if family == "AF_UNIX" else STREAM
-    sock = _connected(address, family, ssl is not None, seconds)
+    beside = packets_beside(address) if kind == UNIX and seconds is None and core is not None else None
+    sock = None if beside is None else _connected_beside(beside)
+    if sock is not None:
+        kind = PACKET
+    else:
+        sock = _connected(address, family, ssl is not None, seconds)
     standing: Standing | None = None
     if ssl is None:
         fd: int = sock.detach()
@@ -90,6 +96,21 @@ def Client(
     if peer.tls is not None:
         return TLSConnection(peer.tls, link, unpickler)
     return make(peer.detach(), kind, link, unpickler=unpickler)
+
+
+def _connected_beside(path: str) -> Any:
+    import _socket
+
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        sock.connect(path)
+    except OSError:  # the other socket will say what is wrong, if anything is
+        sock.close()
+        return None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> Any:

@@ -41,6 +41,7 @@ class Pending:
         "_strict",
         "deadline",
         "fd",
+        "kind",
         "marked",
         "peer",
         "tls",
@@ -61,6 +62,7 @@ class Pending:
         self.fd: int = sock if context is None else sock.fileno()
         self.peer = peer
         self.deadline = deadline
+        self.kind = -1
         self.marked = False
         self.writes = False
         self._handshake = handshake

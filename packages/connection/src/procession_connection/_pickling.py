@@ -60,8 +60,9 @@ def reduce_listener(listener: Listener) -> tuple[Any, ...]:
     own_key = key is not None and key == bytes(runtime.authkey)
     if key is not None and not own_key and (current_transfer() is None or _leaves_the_tree()):
         raise TypeError("a Listener with a key of its own can only be sent within its process tree")
+    tokens = [token_for(fd) for fd in reversed(listener._listening())]
     arguments = (
-        token_for(listener.fileno()),
+        tokens,
         listener.address,
         listener._family,
         own_key,
@@ -74,12 +75,19 @@ def reduce_listener(listener: Listener) -> tuple[Any, ...]:
 
 
 def rebuild_listener(
-    token: Any, address: Any, family: str, own_key: bool, key: bytes | None, ssl: Any, unpickler: Any, timeout: Any
+    tokens: list[Any],
+    address: Any,
+    family: str,
+    own_key: bool,
+    key: bytes | None,
+    ssl: Any,
+    unpickler: Any,
+    timeout: Any,
 ) -> Listener:
-    """Make a listener of a received token. The path of its socket stays with the process that made it."""
-    return Listener._adopt(
-        token.detach(), address, family, bytes(runtime.authkey) if own_key else key, ssl, unpickler, timeout
-    )
+    """Make a listener of received tokens. The paths of its sockets stay with the process that made it."""
+    fds = [token.detach() for token in tokens]
+    known = bytes(runtime.authkey) if own_key else key
+    return Listener._adopt(fds, address, family, known, ssl, unpickler, timeout)
 
 
 def reduce_socket(sock: Any) -> tuple[Any, ...]:

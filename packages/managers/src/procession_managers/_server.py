@@ -76,7 +76,9 @@ class Server(Calls, Functions):
         self.max_message = _NO_LIMIT if max_message is None else max_message
         self.options = options or {}
         maker = XmlListener if serializer == "xmlrpclib" else Listener
-        self.listener: Any = maker(address=address, backlog=128, authkey=bytes(authkey), **self.options)
+        self.listener: Any = maker(
+            address=address, backlog=128, authkey=bytes(authkey), packets=False, **self.options
+        )
         self.address = self.listener.address
         self.objects = Objects()
         self.leases: dict[bytes, Lease] = {}
