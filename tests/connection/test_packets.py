@@ -63,7 +63,10 @@ def test_where_there_is_none(options, tmp_path):
 
 
 def test_a_client_with_a_timeout_and_one_of_the_portable_variant_come_by_the_stream():
-    code = "import sys; from procession_connection import Client as C; c = C(sys.argv[1], authkey=b'key'); c.send(c.recv())"
+    code = (
+        "import sys; from procession_connection import Client; "
+        "c = Client(sys.argv[1], authkey=b'key'); c.send(c.recv())"
+    )
     with Listener(authkey=KEY) as listener:
         client, accepted = pair(listener, lambda: Client(listener.address, authkey=KEY, timeout=30))
         with client, accepted:
