@@ -209,6 +209,18 @@ def test_max_clients() -> None:
                 refused.send((None, "dummy", (), {}))
                 refused.recv()
         assert items[0] == 1
+        refusals: list[str] = []
+
+        def use() -> None:  # another thread has a connection of its own
+            try:
+                items[0]
+            except procession_core.ServerDiedError as error:
+                refusals.append(str(error))
+
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join(20)
+        assert "still listens" in refusals[0] and "max_clients" in refusals[0]
         for other in others:
             other.close()
 

@@ -221,8 +221,7 @@ class Link:
             return ServerDiedError(
                 f"the manager's server at {self.address!r} has ended this connection "
                 f"({type(error).__name__}: {error}) but still listens: it drops clients beyond its max_clients and "
-                "those that break the protocol, and logs "
-                "why (level INFO)"
+                "those that break the protocol, and logs why (level INFO)"
             )
         return ServerDiedError(
             f"the manager's server at {self.address!r} is gone ({type(error).__name__}: {error}); "
