@@ -47,8 +47,8 @@ void spin_reset_after_fork(struct arena *a);
 
 /* For one waiter whose answers come soon and one by one (request and reply).  It spins for up to PATIENCE_NS, which is longer than
  * waking a sleeper on an idle CPU takes: two that begin with sleeping could never find into spinning otherwise.  A spin in vain
- * is followed by waits without any, twice as many each time; only such are counted that a spin would have outlasted,
- * so whoever seldom waits, or long, does not spin.  Private to one thread; zero to begin with. */
+ * is followed by waits without any, twice as many each time.  One in eight of these is timed and counts only if a spin would
+ * have outlasted it, so whoever seldom waits, or long, does not spin.  Private to one thread; zero to begin with. */
 #define PATIENCE_NS 100000u
 struct patience { uint64_t begun; uint32_t rest, penalty, calls; bool alone, slept; };
 bool patience_spin(struct patience *p, sh32 *word, uint32_t expected);   /* true if *word changed */
