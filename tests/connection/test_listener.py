@@ -358,6 +358,28 @@ def test_nobody_listens():
         Client(address)
 
 
+@pytest.mark.parametrize(
+    ("call", "address", "advice"),
+    [
+        (Client, "/nonexistent/socket", "listener that is running"),
+        (Client, ("127.0.0.1", 1), "listener that is running"),
+        (Listener, "/nonexistent/socket", "that is free"),
+        (Listener, ("127.0.0.1", 0), "that is free"),
+    ],
+)
+def test_errors_name_the_address_and_what_to_do(call, address, advice):
+    blocker = None
+    if call is Listener and type(address) is tuple:
+        blocker = Listener(("127.0.0.1", 0))
+        address = blocker.address
+    with pytest.raises(OSError) as caught:
+        call(address)
+    assert repr(address) in str(caught.value)
+    assert advice in caught.value.__notes__[0]
+    if blocker is not None:
+        blocker.close()
+
+
 def test_a_server_that_goes_away_during_the_handshake():
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = in_thread(Client, server.getsockname(), authkey=b"k")
@@ -370,7 +392,7 @@ def test_a_server_that_goes_away_during_the_handshake():
 CROWD = """
 import sys, threading
 from procession_connection import Client
-address = (sys.argv[1], int(sys.argv[2]))
+address = eval(sys.argv[1])
 failures = []
 def one(i):
     try:
@@ -387,10 +409,11 @@ assert not failures, failures[:3]
 
 
 @pytest.mark.slow
-def test_a_thousand_clients_at_once(leak_check):
-    with Listener(family="AF_INET", authkey=b"k", backlog=1024) as listener:
+@pytest.mark.parametrize("family", ["AF_INET", "AF_UNIX"])
+def test_a_thousand_clients_at_once(family, leak_check):
+    with Listener(family=family, authkey=b"k", backlog=1024) as listener:
         leak_check.rebase()
-        child = subprocess.Popen([sys.executable, "-c", CROWD, *map(str, listener.address)])
+        child = subprocess.Popen([sys.executable, "-c", CROWD, repr(listener.address)])
         seen = set()
         for _ in range(1000):
             with listener.accept() as accepted:

@@ -139,6 +139,9 @@ def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> A
         sock.close()
         if seconds is not None and type(error).__name__ == "TimeoutError":
             raise TimeoutError(f"no connection to {address!r} within {seconds} s") from None
+        if error.errno is not None and error.filename is None:
+            error.filename = address
+        error.add_note("nobody could be reached there: give the address of a listener that is running, its `address`")
         raise
     except BaseException:
         sock.close()

@@ -107,8 +107,10 @@ class Connection:
 
     def _refuse(self) -> NoReturn:
         if self._handle is None:
-            raise OSError("handle is closed")
-        raise OSError("connection is write-only" if self._writable else "connection is read-only")
+            raise OSError("handle is closed: close() was called on this connection in this process")
+        if self._writable:
+            raise OSError("connection is write-only: receive from the other end")
+        raise OSError("connection is read-only: send from the other end")
 
     def _kind_now(self) -> int:
         # Asked of the kernel at the first use: a connection may be made on a number that is not open yet.

@@ -164,8 +164,12 @@ class Listener:
             sock.listen(backlog)
             # Between the poll and the accept another process may have taken the client.
             sock.setblocking(False)
-        except BaseException:
+        except BaseException as error:
             sock.close()
+            if isinstance(error, OSError):
+                if error.errno is not None and error.filename is None:
+                    error.filename = address
+                error.add_note("a listener needs an address of this machine that is free; None takes an arbitrary one")
             raise
         self._socket = sock
         self._number = int(family)
@@ -210,7 +214,7 @@ class Listener:
     def fileno(self) -> int:
         """Return a descriptor that is ready when a client knocks. Raises OSError if closed."""
         if self._socket is None:
-            raise OSError("listener is closed")
+            raise OSError("listener is closed: close() was called on it; make a new one")
         if self._packets is None:
             return int(self._socket.fileno())
         if self._both is None:
@@ -224,7 +228,7 @@ class Listener:
     def _listening(self) -> list[int]:
         sock, packets = self._socket, self._packets
         if sock is None:
-            raise OSError("listener is closed")
+            raise OSError("listener is closed: close() was called on it; make a new one")
         return [sock.fileno()] if packets is None else [packets.fileno(), sock.fileno()]
 
     def close(self) -> None:
@@ -266,7 +270,7 @@ class Listener:
         Raises OSError if the listener is closed, AuthenticationError if a client gave a wrong answer.
         """
         if self._socket is None:
-            raise OSError("listener is closed")
+            raise OSError("listener is closed: close() was called on it; make a new one")
         self._after_fork()
         with self._lock:
             self._resume()
@@ -287,7 +291,7 @@ class Listener:
 
         loop = get_running_loop()
         if self._socket is None:
-            raise OSError("listener is closed")
+            raise OSError("listener is closed: close() was called on it; make a new one")
         self._after_fork()
         self._resume()
         try:
@@ -401,7 +405,7 @@ class Listener:
         """Take a client off one of the sockets: what is connected, its address, its kind."""
         sock, packets = self._socket, self._packets
         if sock is None:
-            raise OSError("listener is closed")
+            raise OSError("listener is closed: close() was called on it; make a new one")
         places = [(sock, self._kind)]
         if packets is not None:
             self._taken += 1
