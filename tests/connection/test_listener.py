@@ -380,6 +380,24 @@ def test_errors_name_the_address_and_what_to_do(call, address, advice):
         blocker.close()
 
 
+@pytest.mark.parametrize("family", ["AF_UNIX", "AF_INET"])
+def test_a_default_timeout_for_sockets_is_not_for_ours(family):
+    """Not even where the listener takes longer than that."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.2)
+    try:
+        with Listener(family=family, authkey=b"k", backlog=8) as listener:
+            thread = in_thread(talk, listener.address, b"k")
+            time.sleep(0.5)
+            with listener.accept() as accepted:
+                time.sleep(0.5)
+                accepted.send(accepted.recv())
+            thread.join()
+            assert thread.results == [1729]
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def test_a_server_that_goes_away_during_the_handshake():
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = in_thread(Client, server.getsockname(), authkey=b"k")

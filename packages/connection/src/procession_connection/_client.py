@@ -101,9 +101,13 @@ def Client(
 def _connected_beside(path: str) -> Any:
     import _socket
 
-    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    except OSError:
+        return None
     try:
         sock.connect(path)
+        _block(sock)
     except OSError:  # the other socket will say what is wrong, if anything is
         sock.close()
         return None
@@ -111,6 +115,12 @@ def _connected_beside(path: str) -> Any:
         sock.close()
         raise
     return sock
+
+
+def _block(sock: Any) -> None:
+    # Not so if the program has set a default timeout, or if there was one for connecting.
+    if sock.gettimeout() is not None:
+        sock.setblocking(True)
 
 
 def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> Any:
@@ -131,8 +141,7 @@ def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> A
         else:
             with reachable(address) as short:
                 sock.connect(short)
-        if seconds is not None:
-            sock.setblocking(True)
+        _block(sock)
         if family != "AF_UNIX":
             sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     except OSError as error:

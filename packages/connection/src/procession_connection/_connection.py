@@ -189,7 +189,7 @@ class Connection:
                     return self._loads(*self._rest(handle, kind, data[0]))
         else:
             data = self._recv(handle, kind, -1)
-        if link == MARKED and data[:1] == MAGIC[:1] and data.startswith(MAGIC):
+        if link == MARKED and data.startswith(MAGIC):
             return self._loads(*self._rest(handle, kind, data))
         if link <= TREE or (self._unpickler is None and THEIRS not in data):
             if link == TREE and data.startswith(ENVELOPE) and self._bag is not None:

@@ -183,12 +183,19 @@ class Listener:
         path = packets_beside(address)
         if path is None:  # the directory for temporary files has a long name
             return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:  # a sandbox without them; the stream is enough
+            return
         try:
             sock.bind(path)
             os.chmod(path, 0o600)
             sock.listen(backlog)
             sock.setblocking(False)
+        except OSError:
+            sock.close()
+            _unlink(path)
+            return
         except BaseException:
             sock.close()
             raise
