@@ -228,3 +228,24 @@ def test_a_child_ends_as_a_program_does(start_method, tmp_path):
     end = ["thread", "second handler", "first handler", "finalizer"]
     assert done.stdout.splitlines() == [*end, "0", *end, "3", *end, "1"]
     assert done.stderr.count("LookupError") == 2, done.stderr  # the statement and the error
+
+
+FLUSHED = """
+import sys
+import procession_process as pp
+
+if __name__ == "__main__":
+    pp.set_start_method(sys.argv[1])
+    for number in range(2):
+        print("parent", number)
+        process = pp.Process(target=print, args=("child", number))
+        process.start()
+        process.join()
+"""
+
+
+def test_output_is_in_the_order_of_the_program(start_method, tmp_path):
+    """Standard output is no terminal here: it would be written when the program ends."""
+    (tmp_path / "flushed.py").write_text(FLUSHED)
+    done = run(["flushed.py", start_method], tmp_path)
+    assert done.stdout.splitlines() == ["parent 0", "child 0", "parent 1", "child 1"], done.stderr

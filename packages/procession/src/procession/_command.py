@@ -109,7 +109,8 @@ def _script(path: str, rest: list[str]) -> tuple[CodeType, dict[str, Any]]:
         with io.open_code(os.path.abspath(path)) as file:
             source = file.read()
     except OSError as error:
-        print(f"{sys.executable}: can't open file {os.path.abspath(path)!r}: {error}", file=sys.stderr)
+        reason = f"[Errno {error.errno}] {error.strerror}"
+        print(f"{sys.executable}: can't open file {os.path.abspath(path)!r}: {reason}", file=sys.stderr)
         raise UsageError(2) from None
     _set_path(os.path.dirname(os.path.realpath(path)))
     from importlib.machinery import SourceFileLoader, SourcelessFileLoader

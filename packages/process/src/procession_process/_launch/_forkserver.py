@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from .._bootstrap import flush_streams
 from .._messages import MAX_INLINE
 from .._waiting import wait_readable
 from ._payload import SpawnTransfer, as_file, build
@@ -25,6 +26,7 @@ class Popen(BasePopen):
     _connection: Connection
 
     def _launch(self, process: Any) -> None:
+        flush_streams()  # what was printed before the start stands before what the child prints
         transfer = SpawnTransfer(process.name)
         try:
             data, self._stack_fd = build(transfer, process, self.method)

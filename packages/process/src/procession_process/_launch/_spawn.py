@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .._bootstrap import flush_streams
 from .._flags import interpreter_arguments
 from .._methods import get_executable, have_pidfd
 from .._native import arena_fds, started
@@ -110,6 +111,7 @@ class Popen(BasePopen):
     method = "spawn"
 
     def _launch(self, process: Any) -> None:
+        flush_streams()  # what was printed before the start stands before what the child prints
         transfer = SpawnTransfer(process.name)
         try:
             data, self._stack_fd = build(transfer, process, self.method)
