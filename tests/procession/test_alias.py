@@ -47,7 +47,9 @@ def test_alias_is_no_program() -> None:
     end = "'multiprocessing' is a package and cannot be directly executed\n"
     done = python("-m", "procession", "-m", "multiprocessing")
     assert done.returncode == 1 and done.stderr.endswith(f"No module named multiprocessing.__main__; {end}")
-    code = "import runpy; runpy.run_module('multiprocessing.process'); runpy.run_module('multiprocessing')"
+    code = "import multiprocessing.__main__, runpy; runpy.run_module('multiprocessing.process')"
+    assert python("-m", "procession", "-c", code).returncode == 0
+    code = "import runpy; runpy.run_module('multiprocessing')"
     done = python("-m", "procession", "-c", code)
     assert "\nImportError: " in done.stderr and done.stderr.endswith(end)
 

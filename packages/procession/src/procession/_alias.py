@@ -46,7 +46,11 @@ class _Loader:
         module.__spec__ = self._spec
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """What ``runpy`` asks for, as a file's loader has it."""
+        """What ``runpy`` asks for, as a file's loader has it. Raises ImportError: the alias is no program."""
+        if fullname == f"{ALIAS}.__main__":
+            raise ImportError(
+                f"No module named {fullname}; {ALIAS!r} is a package and cannot be directly executed", name=fullname
+            )
         loader: Any = self._spec.loader if self._spec is not None else None
         code: CodeType | None = loader.get_code(self._module.__name__) if loader is not None else None
         return code
@@ -66,8 +70,6 @@ class _Finder:
             return wardrobe.dress(fullname, path, target, real=True)
         from importlib.machinery import ModuleSpec
 
-        if fullname == f"{ALIAS}.__main__":  # it is no program, ours is
-            raise _missing(fullname)
         ours = OURS + fullname[len(ALIAS) :]
         try:
             module = load(ours)

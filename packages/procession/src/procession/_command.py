@@ -10,7 +10,7 @@ import io
 import os
 import sys
 
-from ._alias import install
+from ._alias import ALIAS, install
 from ._lazy import load
 
 TYPE_CHECKING = False
@@ -154,14 +154,19 @@ def _spec(name: str, otherwise: str, package: str | None) -> tuple[CodeType, dic
             otherwise = f"No module named {name}.__main__; {name!r} is a package and cannot be directly executed"
             spec = importlib.util.find_spec(f"{name}.__main__")
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.__main__.".startswith(f"{error.name}."):
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         spec = None
     finally:
         if before is not None:
             sys.modules["__main__"] = before
     loader: Any = spec.loader if spec is not None else None
-    code = loader.get_code(spec.name) if spec is not None and hasattr(loader, "get_code") else None
+    try:
+        code = loader.get_code(spec.name) if spec is not None and hasattr(loader, "get_code") else None
+    except ImportError:
+        if name != ALIAS:
+            raise
+        code = None
     if spec is None or code is None:
         print(f"{sys.executable}: {otherwise}", file=sys.stderr)
         raise SystemExit(1)
