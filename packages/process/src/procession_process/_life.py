@@ -15,10 +15,14 @@ import os
 
 from procession_core import reset_after_fork
 
+from ._native import core
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+_die_when_closed: Callable[[int], int] | None = None if core is None else core.die_when_closed
 _ends: tuple[int, int] | None = None
 _inherited = -1
 _armed = False
@@ -36,11 +40,12 @@ def read_end() -> int:
             _inherited = -1
         _ends = os.pipe()
         _arm_reset()
-        try:
-            # Here, once, and not in each child that is forked: loading it takes half a millisecond.
-            import fcntl  # noqa: F401
-        except ImportError:
-            pass
+        if _die_when_closed is None:
+            try:
+                # Here, once, and not in each child that is forked: loading it takes half a millisecond.
+                import fcntl  # noqa: F401
+            except ImportError:
+                pass
     return _ends[0]
 
 
@@ -84,24 +89,33 @@ def die_with_parent(fd: int) -> None:
     global _armed_fd
     _arm_reset()
     try:
-        import fcntl
-
-        set_signal: Any = fcntl.F_SETSIG
-        own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # The core does it with three pages copied, Python with forty.
+        _armed_fd = (_die_when_closed or _watch)(fd)
     except (ImportError, AttributeError, OSError):
         _watch_in_thread(fd)
-        return
-    os.close(fd)
-    _armed_fd = own
-    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(own, set_signal, 9)
-    fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | fcntl.FASYNC)
+    else:
+        os.close(fd)
+
+
+def _watch(fd: int) -> int:
+    import fcntl
+
+    set_signal: Any = fcntl.F_SETSIG
+    own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(own, set_signal, 9)
+        fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | fcntl.FASYNC)
+    except BaseException:
+        os.close(own)
+        raise
     try:
         gone = os.read(own, 1) == b""
     except BlockingIOError:
         gone = False
     if gone:  # before the watch was armed
         os.kill(os.getpid(), 9)
+    return own
 
 
 def _watch_in_thread(fd: int) -> None:

@@ -12,7 +12,7 @@ import os
 from . import _children, _life
 from ._bootstrap import flush_streams
 from ._death import new_stack_file, watch_memory
-from ._launch._fork import Popen
+from ._launch._fork import Popen, collect_young
 from ._launch._stdin import prepare_stdin
 from ._methods import default_method, have_pidfd
 from ._native import forked, prepare_fork
@@ -69,6 +69,7 @@ def _fork_all(processes: Sequence[BaseProcess]) -> None:
             _life.read_end()
         popens.append(_Prepared(process))
     plain = not _life.is_used() and all(popen._stack_fd < 0 for popen in popens)
+    collect_young()
     fork = os.fork
     pids: list[int] = []
     try:
