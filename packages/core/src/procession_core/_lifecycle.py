@@ -11,7 +11,8 @@ import os
 from _weakref import ref
 from itertools import count
 
-from ._logging import debug, has_logger, info, sub_debug
+from . import _logging
+from ._logging import debug, info, sub_debug
 from ._runtime import runtime
 
 TYPE_CHECKING = False
@@ -268,17 +269,20 @@ def _run_last() -> None:
             _print_exception()
 
 
-def end_child() -> None:
+def end_child(parent_pid: int | None = None) -> None:
     """At the end of a child that this library started: what ``exit_function()`` does, if there is anything to
-    do.
+    do. *parent_pid*: the process that started it.
     """
-    global _exiting_pid, done_pid
-    pid = os.getpid()
-    if finalizer_registry or starter_pid == pid or has_logger():
+    # Without a call that is not needed, not even of getpid(): each copies four pages in a forked child. Who has
+    # started a child is this process, unless it was the parent or one of its parents.
+    if finalizer_registry or (starter_pid and starter_pid != parent_pid) or _logging.logger is not None:
         exit_function()
-    elif _last and done_pid != pid:
-        done_pid = _exiting_pid = pid
-        _run_last()
+    elif not done_pid:
+        for callback in _last:
+            try:
+                callback()
+            except Exception:
+                _print_exception()
 
 
 def forget_inherited() -> None:

@@ -55,11 +55,6 @@ def warn(message: object, *args: object) -> None:
         logger.log(WARNING, message, *args, stacklevel=2)
 
 
-def has_logger() -> bool:
-    """Say whether anybody has asked for the logger."""
-    return logger is not None
-
-
 def name_record(record: LogRecord) -> bool:
     """A filter that gives *record* the name of this process; logging itself knows only the standard
     library's.

@@ -11,7 +11,6 @@ from sys import modules
 from procession_core import _lifecycle, _logging, info, runtime
 from procession_core._lifecycle import after_forkers, end_child, finalizer_registry
 
-from ._native import name_slot
 from ._parent import ParentProcess
 from ._real import enter_child
 
@@ -46,8 +45,6 @@ def become(process: Any, parent_sentinel: int | None) -> None:
     runtime._parent = (ParentProcess, parent_sentinel)
     if finalizer_registry or _lifecycle.done_pid:
         _lifecycle.forget_inherited()
-    if name_slot is not None:
-        name_slot(process._name)
     if "multiprocessing" in modules:
         enter_child(process._name, copied)
     if "logging" in modules:
@@ -83,7 +80,7 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
                 report(process._name, error)
         # After the threads and the handlers, which may use what it ends.
         try:
-            end_child()
+            end_child(process._parent_pid)
         except BaseException as error:
             exitcode = exitcode or 1
             report(process._name, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from sys import modules
 
 _SIGKILL = 9
 _STACK_LIMIT = 65536
@@ -123,9 +124,7 @@ def new_stack_file() -> int:
     """Return a descriptor for a child's faulthandler, or -1 where faulthandler is not enabled in this
     process.
     """
-    import sys
-
-    module = sys.modules.get("faulthandler")
+    module = modules.get("faulthandler")
     if module is None or not module.is_enabled() or not hasattr(os, "memfd_create"):
         return -1
     return os.memfd_create("procession-stack")

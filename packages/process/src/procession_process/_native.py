@@ -71,7 +71,12 @@ def prepare_fork() -> None:
 
 
 name_slot: Callable[[str], None] | None = None if core is None else core.set_name
-"""In a child: write its name into the registry, if it is in one."""
+"""Write the name of this process into the registry, if it is in one."""
+
+begin_child: Callable[[str, bool], bool] | None = None if core is None else core.begin_child
+"""In a forked child: write its name into the registry; if asked to, let descriptor 0 read nothing. False: see
+:func:`is_severed`.
+"""
 
 
 def arena_fds() -> tuple[int, ...]:

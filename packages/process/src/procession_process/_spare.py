@@ -16,6 +16,7 @@ from procession_core._lifecycle import after_forkers
 from . import _child
 from ._bootstrap import become, flush_streams
 from ._messages import receive, send
+from ._native import name_slot
 from ._preparation import Preparation
 from ._process import ForkServerProcess
 from ._unpickler import loads
@@ -46,11 +47,13 @@ class Rehearsal:
         with transfer_scope(_Nowhere()):
             # Hooks have effects and are not repeated.
             first = default_reducer.dumps(plain.replace(extras={}))
-            second = default_reducer.dumps(ForkServerProcess(target=_nothing, name="forkserver-spare"))
+            second = default_reducer.dumps(ForkServerProcess(target=_nothing))
         self._payload = b"".join((len(first).to_bytes(8, "little"), first, second))
 
     def run(self) -> None:
         """Do what the start of a child does, as far as it can be done again."""
+        if name_slot is not None:
+            name_slot("forkserver-spare")
         payload = self._receive()
         first, second = _child.split_payload(memoryview(payload))
         preparation: Preparation = loads(first)

@@ -268,6 +268,7 @@ class _Zygote:
         except OSError:
             pass
         spare.sock.close()
+        os.sched_yield()  # it is the child's turn; the next spare has time
         return True
 
     def bury_spare(self) -> None:

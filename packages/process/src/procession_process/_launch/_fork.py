@@ -15,7 +15,7 @@ from .. import _life
 from .._bootstrap import flush_streams
 from .._death import enable_stack, new_stack_file, watch_memory
 from .._methods import have_pidfd
-from .._native import forked, is_severed, prepare_fork
+from .._native import begin_child, forked, prepare_fork
 from ._popen import BasePopen
 from ._stdin import close_stdin, prepare_stdin
 
@@ -84,18 +84,20 @@ class Popen(BasePopen):
 
     def _run(self, process: Any, stdin: TextIO | None, plain: bool) -> NoReturn:
         code = 1
-        if is_severed():
-            _exit(code)
         try:
+            # One call of the core instead of five: each copies six pages.
+            if begin_child is not None and not begin_child(process._name, stdin is not None):
+                _exit(code)
             runtime.start_method = "fork"
             parent_sentinel = None if plain else self._settle(process)
             if stdin is None:
                 close_stdin()
             else:
                 # 200 us cheaper than a new object, nearly all of it page faults of the copied memory.
-                fd = open_fd("/dev/null", 0)
-                dup2(fd, 0)
-                close_fd(fd)
+                if begin_child is None:
+                    fd = open_fd("/dev/null", 0)
+                    dup2(fd, 0)
+                    close_fd(fd)
                 sys.stdin = stdin
             code = process._bootstrap(parent_sentinel=parent_sentinel)
         finally:
