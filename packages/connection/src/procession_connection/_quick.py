@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST = 2 * (4 + MESSAGE_LIMIT)
 """The bytes that may be read at once: two messages, where the other side sends two in one turn."""
-_SPIN = 60e-6
+_SPIN = 40e-6
 """Seconds to look for an answer before sleeping. An honest peer computes for less, and waking up costs as much."""
 
 _DIGEST = b"{sha256}"
