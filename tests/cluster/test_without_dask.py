@@ -25,5 +25,6 @@ def test_what_a_cluster_cannot_do_is_told_without_dask() -> None:
         context.Pipe()
     assert context.get_start_method() == "dask"
     assert context.get_context() is context
+    assert issubclass(context.TimeoutError, context.ProcessError)
     with pytest.raises(ValueError, match=r"procession\.get_context\('fork'\)"):
         context.get_context("fork")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -134,3 +135,63 @@ def test_top_lists_the_processes_of_a_tree():
         assert child.pid in pids
         child.communicate()
     assert child.returncode == 0
+
+
+WAITING = """
+import os, sys, time
+import procession as mp
+
+def wait(method, ready):
+    ready.release()
+    method()
+
+if __name__ == "__main__":
+    lock, queue, full, event, ready = mp.Lock(), mp.Queue(), mp.Queue(1), mp.Event(), mp.Semaphore(0)
+    lock.acquire()
+    full.put(0)
+    for name, method in (("Lock", lock.acquire), ("Queue", queue.get), ("Event", event.wait)):
+        mp.get_context("fork").Process(target=wait, args=(method, ready), name="for-" + name, daemon=True).start()
+        ready.acquire()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def top(*arguments):
+    code = "import sys; from procession._doctor import main; sys.exit(main(['top', *sys.argv[1:]]))"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.native_only
+@pytest.mark.linux_only
+def test_top_says_what_processes_wait_for_and_who_holds_it(tmp_path):
+    from procession._doctor_trees import trees
+
+    program = tmp_path / "waiting.py"
+    program.write_text(WAITING)
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "ready\n"
+        deadline = time.monotonic() + 30
+        while True:
+            (tree,) = trees(child.pid)
+            known = {p["registry"]["name"]: p["registry"] for p in tree["processes"] if p["pid"] != child.pid}
+            if all(one["waits_for"] and one["waits_seconds"] > 0.5 for one in known.values()):
+                break
+            assert time.monotonic() < deadline, tree
+            time.sleep(0.05)
+        assert {name: one["waits_for"]["kind"] for name, one in known.items()} == {
+            "for-Lock": "Lock", "for-Queue": "Queue", "for-Event": "Event"
+        }  # fmt: skip
+        assert known["for-Lock"]["waits_for"]["holder"] == child.pid
+        assert known["for-Lock"]["waits_for"]["held_seconds"] > 0.5
+        assert known["for-Event"]["waits_for"]["holder"] is None
+        shown = top(child.pid)
+        assert shown.returncode == 0
+        assert f"by {child.pid} (MainProcess)" in shown.stdout
+        assert "for-Queue waits for" in shown.stdout
+        child.communicate()
+    assert trees(child.pid) == []
+    assert "has no arena open" in top(child.pid).stdout

@@ -366,24 +366,6 @@ static PyObject *py_forked(PyObject *m, PyObject *args)
     return PyBool_FromLong(!process_arena || registry_forked(process_arena, pid));
 }
 
-/* With the words of any arena's file, read and not mapped: for those who look from outside its tree. */
-static PyObject *py_lock_owner(PyObject *m, PyObject *arg)
-{
-    (void)m;
-    int fd = (int)PyLong_AsLong(arg);
-    if (fd == -1 && PyErr_Occurred()) return NULL;
-    struct { uint64_t magic; uint32_t layout, header_size; } head;
-    uint32_t word;
-    uint64_t pid;
-    if (pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head || head.magic != ARENA_MAGIC || head.layout != ARENA_LAYOUT ||
-        pread(fd, &word, sizeof word, offsetof(struct arena_header, lock)) != (ssize_t)sizeof word)
-        return PyErr_Format(PyExc_ValueError, "descriptor %d is not of an arena that this version knows", fd);
-    if (!olock_held(word) || owner_slot(word) >= REGISTRY_SLOTS) Py_RETURN_NONE;
-    off_t at = (off_t)(REGISTRY_OFFSET + owner_slot(word) * sizeof(struct slot) + offsetof(struct slot, pid));
-    if (pread(fd, &pid, sizeof pid, at) != (ssize_t)sizeof pid || pid == 0) Py_RETURN_NONE;
-    return PyLong_FromUnsignedLongLong(pid);
-}
-
 static PyObject *py_severed(PyObject *m, PyObject *n)
 {
     (void)m;
@@ -620,8 +602,6 @@ static PyMethodDef functions[] = {
     { "forked", py_forked, METH_VARARGS,
       "forked(pid)\n--\n\nThe child of this thread's last fork has that pid: its death is noticed also before it has taken its slot.\n\n"
       "False: no slot or no memory was left for it, so it can use nothing shared." },
-    { "lock_owner", py_lock_owner, METH_O,
-      "lock_owner(fd)\n--\n\nPid of the process that holds the lock of the arena in that file now, or None." },
     { "severed", py_severed, METH_NOARGS,
       "severed()\n--\n\nWhether this process was forked without a slot or references, and so can use nothing shared." },
     { "slot_hold", py_slot_hold, METH_VARARGS, "slot_hold(slot, generation, shared)\n--\n\nThe starting child gets a reference of its own." },

@@ -56,7 +56,7 @@ int core_arguments(const char *function, PyObject *const *args, Py_ssize_t n, Py
 /* A timeout argument in seconds (None: for ever; negative: 0) as an absolute deadline; -1 with TypeError or ValueError. */
 int core_deadline(PyObject *timeout, uint64_t *deadline);
 
-/* For waits without the GIL: declares what this process waits for, so that it can be seen from outside. */
+/* For waits that are not those of sync.h: declares what this process waits for, so that it can be seen from outside. */
 static inline void core_waits_for(struct arena *a, aoff what)
 {
     struct slot *s = slot_at(a, a->self_slot);
@@ -66,6 +66,7 @@ static inline void core_waits_for(struct arena *a, aoff what)
 
 /* The parts; absent ones are skipped by py_module.c. */
 int procession_add_arena(PyObject *module);
+int procession_add_outside(PyObject *module);
 int procession_add_sync(PyObject *module) __attribute__((weak));
 int procession_add_queue(PyObject *module) __attribute__((weak));
 int procession_add_frame(PyObject *module) __attribute__((weak));

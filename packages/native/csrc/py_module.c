@@ -210,7 +210,7 @@ static int exec_module(PyObject *module)
     fault_init();
 #endif
     if (PyModule_AddIntConstant(module, "LAYOUT", ARENA_LAYOUT) < 0) return -1;
-    if (procession_add_arena(module) < 0 || procession_add_life(module) < 0) return -1;
+    if (procession_add_arena(module) < 0 || procession_add_life(module) < 0 || procession_add_outside(module) < 0) return -1;
     if (procession_add_sync && procession_add_sync(module) < 0) return -1;
     if (procession_add_queue && procession_add_queue(module) < 0) return -1;
     if (procession_add_frame && procession_add_frame(module) < 0) return -1;

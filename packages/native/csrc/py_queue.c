@@ -59,14 +59,18 @@ static int put_messages(QueueObject *self, const struct message *m, uint32_t n, 
     struct arena *a = process_arena;
     int rc = queue_try_put(a, self->q, m, n, done);
     if (rc == AR_FULL && deadline == 0) rc = AR_TIMEOUT;
+    bool waits = rc == AR_BUSY || rc == AR_FULL;
+    if (waits) core_waits_for(a, self->shared.offset);
     while (rc == AR_BUSY || rc == AR_FULL || rc == AR_INTR) {
         uint32_t more = 0;
         Py_BEGIN_ALLOW_THREADS
         rc = queue_put(a, self->q, m + *done, n - *done, &more, deadline);
         Py_END_ALLOW_THREADS
         *done += more;
-        if (rc == AR_INTR && PyErr_CheckSignals() < 0) return rc;
+        if (rc == AR_INTR && PyErr_CheckSignals() < 0) break;
     }
+    if (waits) core_waits_for(a, 0);
+    if (rc == AR_INTR) return rc;
     if (self->room) bell_settle(a, self->room);
     return rc == AR_TIMEOUT ? AR_FULL : rc;
 }
@@ -218,13 +222,15 @@ static int take_messages(QueueObject *self, struct taken *out, uint32_t max, uin
     int rc = queue_try_take(a, self->q, out, max);
     if (rc != AR_OK && !(rc == AR_EMPTY && deadline == 0)) {
         aoff off = peers ? self->shared.offset : 0;
+        core_waits_for(a, self->shared.offset);
         while (rc == AR_BUSY || rc == AR_EMPTY || rc == AR_INTR) {
             Py_BEGIN_ALLOW_THREADS
             rc = queue_take(a, self->q, out, max, deadline, off, self->patient ? &self->patience : NULL);
             Py_END_ALLOW_THREADS
-            if (rc == AR_INTR && PyErr_CheckSignals() < 0) return -1;
-            if (rc == AR_EMPTY) break;
+            if (rc == AR_EMPTY || (rc == AR_INTR && PyErr_CheckSignals() < 0)) break;
         }
+        core_waits_for(a, 0);
+        if (rc == AR_INTR) return -1;
     }
     if (self->items) bell_settle(a, self->items);
     if (rc == AR_OK) return 0;

@@ -66,7 +66,10 @@ struct sync_death {
 void sync_death_of(struct arena *a, uint32_t owner, uint64_t since, struct sync_death *death);
 int  sync_wake(sh32 *word, int n);                  /* as futex_wake, but tells how many slept */
 int  sync_requeue(sh32 *from, sh32 *to);            /* moves one sleeper to the other word; how many were moved */
-void sync_waits(struct arena *a, aoff payload);     /* what this process sleeps for, for those who look from outside */
+/* What this process sleeps for, for those who look from outside.  A wait that ends with AR_INTR goes on in a moment, so
+ * it keeps its beginning. */
+void sync_waits(struct arena *a, aoff payload);
+void sync_waited(struct arena *a, int result);
 
 /* Names a thread of the tree: forked processes have threads of equal pthread_self(), so the slot is mixed in. */
 static inline uint64_t sync_thread(struct arena *a)

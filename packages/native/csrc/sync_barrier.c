@@ -146,7 +146,7 @@ static int sleep_while(struct arena *a, struct sync_barrier *b, aoff payload, ui
         }
         slice = WAIT_SLICE_NS;
     }
-    sync_waits(a, 0);
+    sync_waited(a, r);
     return r;
 }
 

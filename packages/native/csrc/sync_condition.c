@@ -222,7 +222,7 @@ int sync_condition_sleep(struct arena *a, struct sync_condition *c, struct cond_
         if (r != AR_TIMEOUT && SH_GET(&e->state) == COND_ASLEEP) inherit(a, c, e);
         if (r == WAIT_SLICED) r = AR_INTR;
     }
-    sync_waits(a, 0);
+    sync_waited(a, r);
     return SH_GET(&e->state) == COND_NOTIFIED ? AR_OK : r;
 }
 

@@ -37,7 +37,7 @@ int sync_event_wait(struct arena *a, struct sync_event *e, aoff payload, uint32_
         /* Set and cleared again while we slept is set, for us. */
         if ((w & 1) || w >> 2 != first_seen >> 2) break;
         if (r == AR_TIMEOUT || r == AR_INTR) {
-            if (told) sync_waits(a, 0);
+            if (told) sync_waited(a, r);
             return r;
         }
         if (!(w & 2)) {
@@ -49,6 +49,6 @@ int sync_event_wait(struct arena *a, struct sync_event *e, aoff payload, uint32_
         r = futex_wait_slice(&e->word, w, deadline, WAIT_SLICE_NS);
         if (r == WAIT_SLICED) r = AR_INTR;
     }
-    if (told) sync_waits(a, 0);
+    if (told) sync_waited(a, AR_OK);
     return AR_OK;
 }

@@ -19,11 +19,23 @@ int sync_requeue(sh32 *from, sh32 *to)
     return (int)syscall(SYS_futex, &from->opaque, FUTEX_REQUEUE, 0, (long)1, &to->opaque, 0);
 }
 
+static _Thread_local struct { aoff payload; uint64_t since; } unfinished;
+
 void sync_waits(struct arena *a, aoff payload)
 {
     struct slot *s = slot_at(a, a->self_slot);
-    if (payload) SH_SET(&s->waits_since, clock_coarse_ns());
+    if (payload != unfinished.payload) {
+        unfinished.payload = payload;
+        unfinished.since = clock_coarse_ns();
+    }
+    SH_SET(&s->waits_since, unfinished.since);
     SH_SET(&s->waits_for, payload);
+}
+
+void sync_waited(struct arena *a, int result)
+{
+    if (result != AR_INTR) unfinished.payload = 0;
+    SH_SET(&slot_at(a, a->self_slot)->waits_for, 0);
 }
 
 void sync_death_of(struct arena *a, uint32_t owner, uint64_t since, struct sync_death *death)
@@ -125,7 +137,7 @@ int sync_lock_slow(struct arena *a, struct sync_lock *l, aoff payload, uint64_t 
         }
         slice = WAIT_SLICE_NS;
     }
-    if (told) sync_waits(a, 0);
+    if (told) sync_waited(a, result);
     return result;
 }
 

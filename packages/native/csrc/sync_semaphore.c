@@ -125,7 +125,7 @@ int sync_semaphore_slow(struct arena *a, struct sync_semaphore *s, aoff payload,
         }
         slice = WAIT_SLICE_NS;
     }
-    if (told) sync_waits(a, 0);
+    if (told) sync_waited(a, result);
     return result;
 }
 

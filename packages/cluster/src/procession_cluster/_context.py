@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from logging import Logger
     from typing import Any
 
+_ERRORS = {
+    "ProcessError": ProcessError,
+    "BufferTooShort": BufferTooShort,
+    "TimeoutError": ProcessTimeoutError,
+    "AuthenticationError": AuthenticationError,
+}
+
 _ELSEWHERE = {
     "Array": "put arrays into task arguments (big ones are sent once) or use Manager().list()",
     "RawArray": "put arrays into task arguments (big ones are sent once) or use Manager().list()",
@@ -57,11 +64,6 @@ class ClusterContext:
     Raises NotSupportedError where distributed is not installed, OSError where there is no scheduler at
     the address.
     """
-
-    ProcessError = ProcessError
-    BufferTooShort = BufferTooShort
-    TimeoutError = ProcessTimeoutError
-    AuthenticationError = AuthenticationError
 
     def __init__(self, address: Any = None, *, security: Any = None, **options: Any) -> None:
         self._arguments = (address, security, options)
@@ -154,6 +156,8 @@ class ClusterContext:
         self.close()
 
     def __getattr__(self, name: str) -> Any:
+        if name in _ERRORS:
+            return _ERRORS[name]
         if name in _ELSEWHERE:
             return partial(_not_here, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

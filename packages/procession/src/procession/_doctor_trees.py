@@ -1,4 +1,4 @@
-"""``procession top``: the process trees on this machine that share an arena, as /proc shows them.
+"""``procession top``: the process trees on this machine that share an arena, as /proc and the arena itself show them.
 
 The arena has no name, but every process of a tree keeps it open: the same inode is the same tree. Only processes of
 this user are seen, without privileges.
@@ -23,6 +23,9 @@ __all__ = ("show_trees", "trees")
 
 _ARENA = "/memfd:procession"
 
+_FIRST = "MainProcess"
+"""The first process of a tree has no name in the registry, unless the program gave it one."""
+
 
 def _arenas(pid: str) -> Iterator[tuple[int, int, str]]:
     """Yield inode, used bytes and path of each procession memory file that process *pid* has open."""
@@ -40,19 +43,20 @@ def _arenas(pid: str) -> Iterator[tuple[int, int, str]]:
             continue
 
 
-def _lock_owner(path: str) -> int | None:
-    """Return who is changing the arena now: it is so for microseconds, unless that process is stopped."""
+def _seen(path: str) -> dict[str, Any]:
+    """Return what an arena's own words say, or why they cannot be read. The file is read, not mapped, never written."""
     if core is None:
-        return None
+        return {"lock_owner": None, "registry": None, "unreadable": "this Python runs without the C core"}
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
+    except OSError as error:
+        return {"lock_owner": None, "registry": None, "unreadable": error.strerror or str(error)}
     try:
-        owner = core.lock_owner(fd)
-        return None if owner is None else int(owner)
-    except ValueError:  # of another version
-        return None
+        registry = {one.pop("pid"): one for one in core.registry_of(fd) if one["state"] != "dead"}
+        # Somebody changes the arena for microseconds now and then; for longer only if it is stopped.
+        return {"lock_owner": core.lock_owner(fd), "registry": registry, "unreadable": None}
+    except (ValueError, OSError) as error:
+        return {"lock_owner": None, "registry": None, "unreadable": f"{error}; use the procession of that tree"}
     finally:
         os.close(fd)
 
@@ -74,47 +78,76 @@ def _process(pid: str) -> dict[str, Any]:
     }
 
 
-def trees() -> list[dict[str, Any]]:
-    """Return each tree: ``bytes`` of shared memory in use, its ``processes``, and ``lock_owner``, the pid of the one
-    that is changing the arena at this moment, or None. Linux; elsewhere empty."""
+def trees(pid: int | None = None) -> list[dict[str, Any]]:
+    """Return each tree, or the one of process *pid*: ``bytes`` of shared memory in use, its ``processes`` (under
+    ``registry`` what the arena knows of each: name, ``waits_for`` and since how many seconds, who holds that),
+    ``lock_owner``, the pid of the one that is changing the arena at this moment, or None, and ``unreadable``, why there
+    is no registry, or None. Linux; elsewhere empty.
+    """
     found: dict[int, dict[str, Any]] = {}
     try:
         pids = sorted((name for name in os.listdir("/proc") if name.isdigit()), key=int)
     except OSError:
         return []
-    for pid in pids:
-        held = list(_arenas(pid))
+    for one in pids:
+        held = list(_arenas(one))
         if not held:
             continue
         # The arena and the file of witnesses, which was made right after it and stays small.
         inode, _, path = min(held)
         if inode not in found:
-            found[inode] = {"arena": inode, "bytes": 0, "processes": [], "lock_owner": _lock_owner(path)}
+            found[inode] = {"arena": inode, "bytes": 0, "processes": [], **_seen(path)}
         tree = found[inode]
         tree["bytes"] = max(tree["bytes"], *(used for _, used, _ in held))
-        tree["processes"].append(_process(pid))
-    return list(found.values())
+        process = _process(one)
+        process["registry"] = (tree["registry"] or {}).get(int(one))
+        tree["processes"].append(process)
+    for tree in found.values():
+        del tree["registry"]
+    return [t for t in found.values() if pid is None or pid in [process["pid"] for process in t["processes"]]]
+
+
+def _waits(registry: dict[str, Any], names: dict[int, str]) -> str:
+    """Say what a process waits for."""
+    what, seconds = registry["waits_for"], registry["waits_seconds"]
+    if what is None:
+        return ""
+    text = f"waits for {seconds:.1f} s for {what['kind']} {what['at']:#x}"
+    if what["holder"] is not None:
+        holder = names.get(what["holder"], "gone")
+        text += f", held for {what['held_seconds']:.1f} s by {what['holder']} ({holder})"
+    return text
 
 
 def show_trees(arguments: Sequence[str] = ()) -> int:
     """Print the trees once; return the exit status."""
     parser = argparse.ArgumentParser(prog="procession top", description="List the process trees that share an arena.")
+    parser.add_argument("pid", nargs="?", type=int, help="show the tree of this process only")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of text")
     options = parser.parse_args(arguments)
-    found = trees()
+    found = trees(options.pid)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
     if not found:
-        print("No process of yours has an arena open.")
+        print(
+            "No process of yours has an arena open."
+            if options.pid is None
+            else f"Process {options.pid} has no arena open, or is not yours."
+        )
     for tree in found:
         print(f"arena {tree['arena']}: {len(tree['processes'])} processes, {human(tree['bytes'])} shared")
+        if tree["unreadable"]:
+            print(f"  what its processes wait for cannot be read: {tree['unreadable']}")
         print("      pid   parent st threads    cpu s   private  command")
+        names = {one["pid"]: one["registry"]["name"] or _FIRST for one in tree["processes"] if one["registry"]}
         for one in tree["processes"]:
             print(
                 f"{one['pid']:9} {one['parent']!s:>8} {one['state']:2} {one['threads']:7} {one['cpu_seconds']:8.1f} "
                 f"{human(one['private_bytes']):>9}  {one['command'][:60]}"
             )
+            if one["registry"]:
+                print(f"          {names[one['pid']]} {_waits(one['registry'], names) or 'waits for nothing shared'}")
             if one["pid"] == tree["lock_owner"] and one["state"] in ("T", "t"):
                 print(
                     "          ^ is stopped while it changes the shared memory: all others wait for it, until SIGCONT "
