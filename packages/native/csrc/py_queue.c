@@ -408,7 +408,7 @@ static PyObject *queue_py_task_done(QueueObject *self, PyObject *Py_UNUSED(ignor
     if (!self->q) return usable(self) ? NULL : NULL;
     int rc = queue_task_done(process_arena, self->q);
     if (rc == AR_OK) Py_RETURN_NONE;
-    if (rc == AR_OVERFLOW) PyErr_SetString(PyExc_ValueError, "task_done() called too many times");
+    if (rc == AR_OVERFLOW) PyErr_SetString(PyExc_ValueError, "task_done() called too many times: more often than items were put");
     else lock_error(rc);
     return NULL;
 }

@@ -34,7 +34,7 @@ class Process:
         daemon: bool | None = None,
     ) -> None:
         if group is not None:
-            raise ProcessStateError("group argument must be None for now")
+            raise ProcessStateError(f"group argument must be None for now, not {group!r}")
         self._engine = engine
         self._target = target
         self._args = tuple(args)
@@ -47,7 +47,7 @@ class Process:
     def start(self) -> None:
         """Submit the task. Raises AssertionError when called twice."""
         if self._future is not None:
-            raise ProcessStateError("cannot start a process twice")
+            raise ProcessStateError("cannot start a process twice; make a new Process object")
         self._engine.check()
         import cloudpickle
 
@@ -57,7 +57,7 @@ class Process:
     def join(self, timeout: float | None = None) -> None:
         """Wait until the task is over, at most *timeout* seconds. Raises ServerDiedError if the scheduler dies."""
         if self._future is None:
-            raise ProcessStateError("can only join a started process")
+            raise ProcessStateError("can only join a started process; call start() first")
         try:
             self._future.exception(timeout=None if timeout is None else check_timeout(timeout))
         except TimeoutError:

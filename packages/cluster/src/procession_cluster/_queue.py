@@ -28,7 +28,7 @@ class Queue(_Named):
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Append an item; queue.Full if there is no room in time; ValueError on a closed queue."""
         if self._closed:
-            raise ValueError(f"Queue {self!r} is closed")
+            raise ValueError(f"Queue {self!r} is closed; make a new one, or use another handle of it")
         import cloudpickle
 
         # As bytes: the scheduler neither has nor wants the classes of our items.
@@ -42,7 +42,7 @@ class Queue(_Named):
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Remove and return an item; queue.Empty if there is none in time; ValueError on a closed queue."""
         if self._closed:
-            raise ValueError(f"Queue {self!r} is closed")
+            raise ValueError(f"Queue {self!r} is closed; make a new one, or use another handle of it")
         import cloudpickle
 
         seconds = _seconds(block, timeout)

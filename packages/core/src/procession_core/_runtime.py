@@ -20,7 +20,10 @@ class AuthenticationString(bytes):
     def __reduce__(self) -> tuple[Callable[[bytes], AuthenticationString], tuple[bytes]]:
         transfer = current_transfer()
         if transfer is None or not transfer.spawning:
-            raise TypeError("Pickling an AuthenticationString object is disallowed for security reasons")
+            raise TypeError(
+                "Pickling an AuthenticationString object is disallowed for security reasons: children get their "
+                "parent's key by themselves, for others use bytes(key) and a safe way"
+            )
         return AuthenticationString, (bytes(self),)
 
 

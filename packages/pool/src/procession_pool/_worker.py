@@ -59,7 +59,9 @@ def worker_state() -> WorkerState:
     ``number`` counts the pool's workers from 1. Raises RuntimeError outside of a pool's worker process.
     """
     if _state is None:
-        raise RuntimeError("worker_state() works in the worker processes of a Pool only")
+        raise RuntimeError(
+            "worker_state() works in the worker processes of a Pool only; call it in a task or in the initializer"
+        )
     return _state
 
 
@@ -92,7 +94,9 @@ class _SoftlyTimed:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         def expire(number: int, frame: object) -> None:
-            raise SoftTimeoutError(f"the task has run for its soft_timeout of {self._seconds} s")
+            raise SoftTimeoutError(
+                f"the task has run for its soft_timeout of {self._seconds} s; it may catch this error to clean up"
+            )
 
         old = _signal.signal(_signal.SIGALRM, expire)
         try:

@@ -121,7 +121,7 @@ def _script(path: str, rest: list[str]) -> tuple[CodeType, dict[str, Any]]:
         loader = SourcelessFileLoader("__main__", absolute)
         found = loader.get_code("__main__")
         if found is None:
-            raise ImportError(f"no code object in {path}")
+            raise ImportError(f"no code object in {path}: it is of another Python, or damaged; run its source")
         return found, {**settings, "__loader__": loader}
     settings["__loader__"] = SourceFileLoader("__main__", absolute)
     return compile(source, absolute, "exec", dont_inherit=True), settings

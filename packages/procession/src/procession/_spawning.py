@@ -47,7 +47,8 @@ def assert_spawning(obj: object) -> None:
     """Raise InheritanceError (a RuntimeError) unless *obj* is being pickled for the start of a child."""
     if get_spawning_popen() is None:
         raise InheritanceError(
-            f"{type(obj).__name__} objects should only be shared between processes through inheritance"
+            f"{type(obj).__name__} objects should only be shared between processes through inheritance; "
+            "pass it to the Process when it is started"
         )
 
 

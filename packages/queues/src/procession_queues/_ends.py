@@ -22,7 +22,7 @@ class QueueEnd:
     def fileno(self) -> int:
         """A descriptor to wait for; see the queue's ``fileno()``. Raises OSError on a closed end."""
         if self.closed:
-            raise OSError("handle is closed")
+            raise OSError("handle is closed: its queue was closed in this process")
         return int(self._queue.fileno())
 
     @property
@@ -62,7 +62,7 @@ class QueueReader(QueueEnd):
         Raises OSError on a closed end.
         """
         if self.closed:
-            raise OSError("handle is closed")
+            raise OSError("handle is closed: its queue was closed in this process")
         queue = self._queue
         deadline = deadline_after(check_timeout(timeout))
         while queue.empty() and not queue._is_shut_down:

@@ -364,7 +364,7 @@ class JoinableQueue(Queue):
         """
         with self._all_done:
             if not self._unfinished.acquire(False):
-                raise ValueError("task_done() called too many times")
+                raise ValueError("task_done() called too many times: more often than items were put")
             if self._unfinished.locked():
                 self._all_done.notify_all()
 

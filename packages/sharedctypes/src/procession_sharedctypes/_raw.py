@@ -108,7 +108,7 @@ def RawArray(typecode_or_type: Any, size_or_initializer: Any = None, *, shape: A
     if shape is not None:
         return _shaped_array(type_, size_or_initializer, shape)
     if size_or_initializer is None:
-        raise TypeError("RawArray() needs a size, a sequence of elements or a shape")
+        raise TypeError("RawArray() needs a size, a sequence of elements or a shape, and got none of them")
     if isinstance(size_or_initializer, int):
         return new_value(type_ * size_or_initializer)
     array = new_value(type_ * len(size_or_initializer))

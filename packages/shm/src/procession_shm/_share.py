@@ -63,7 +63,8 @@ class SharedObject:
 def _open_shared(handle: Any, parts: tuple[tuple[int, int], ...], kept: Any) -> SharedObject:
     if native is None:
         raise RuntimeError(
-            "the object was shared by a process with the C core, which this process does not have"
+            "the object was shared by a process with the C core, which this process does not have; "
+            "procession doctor says why"
         )
     return SharedObject(native.open_handle(handle), parts, None if kept is None else native.open_handle(kept))
 

@@ -58,7 +58,9 @@ class SharedMemory:
         if create:
             flags |= _CREATE
             if size == 0:
-                raise ValueError("'size' must be a positive number different from zero")
+                raise ValueError(
+                    "'size' must be a positive number different from zero: give the number of bytes to create"
+                )
         if name is None and not flags & os.O_EXCL:
             raise ValueError(
                 "'name' can only be None if create=True; give the name of the block to attach to"

@@ -20,7 +20,7 @@ def _path(name: str) -> str:
     # The rule of shm_open(3): leading slashes are one, and no other slash.
     bare = name.lstrip("/")
     if "\0" in bare:
-        raise ValueError("embedded null character")
+        raise ValueError(f"embedded null character in the name {name!r}")
     if not bare or "/" in bare or len(os.fsencode(bare)) > 255 or bare in (".", ".."):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
     return _FOLDER + bare

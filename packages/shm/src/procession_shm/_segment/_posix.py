@@ -18,7 +18,7 @@ LEADING_SLASH = True
 def open_segment(name: str, flags: int, mode: int, size: int) -> tuple[Mapped, int]:
     """See the folder's ``__init__``."""
     if "\0" in name:
-        raise ValueError("embedded null character")
+        raise ValueError(f"embedded null character in the name {name!r}")
     fd = _posixshmem.shm_open(name, flags, mode=mode)
     try:
         try:
@@ -38,7 +38,7 @@ def open_segment(name: str, flags: int, mode: int, size: int) -> tuple[Mapped, i
 def remove_segment(name: str) -> None:
     """See the folder's ``__init__``."""
     if "\0" in name:
-        raise ValueError("embedded null character")
+        raise ValueError(f"embedded null character in the name {name!r}")
     _posixshmem.shm_unlink(name)
 
 

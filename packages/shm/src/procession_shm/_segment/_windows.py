@@ -19,7 +19,7 @@ LEADING_SLASH = False
 def open_segment(name: str, flags: int, mode: int, size: int) -> tuple[Mapped, int]:
     """See the folder's ``__init__``."""
     if "\0" in name:
-        raise ValueError("embedded null character")
+        raise ValueError(f"embedded null character in the name {name!r}")
     if size:
         # The handle made first says whether the name is taken; mmap alone would silently attach to it.
         handle = _winapi.CreateFileMapping(
