@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+RUN_WITH = Path(__file__).with_name("run_with.py")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "mp_newtype.py"
 
 
-def test_output() -> None:
-    done = subprocess.run([sys.executable, str(EXAMPLE)], capture_output=True, text=True, timeout=60)
+def test_output(start_method: str) -> None:
+    command = [sys.executable, str(RUN_WITH), start_method, str(EXAMPLE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     parts = done.stdout.split("-" * 20 + "\n")
     assert parts[1].splitlines() == ["you called Foo.f()", "you called Foo.g()"]

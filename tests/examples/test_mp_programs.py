@@ -161,8 +161,8 @@ def test_webserver(start_method, tmp_path):
     assert "Traceback" not in log.read_text()
 
 
-def test_distributing_over_hosts():
-    text = run("fork", "mp_distributing")
+def test_distributing_over_hosts(start_method):
+    text = run(start_method, "mp_distributing")
     assert "slots: 4" in text and "exit codes: [0, 0, 0, 0]" in text
     assert f"squares: {[n * n for n in range(10)]}" in text
     names = text.partition("processes:")[2].split()

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+RUN_WITH = Path(__file__).with_name("run_with.py")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "mp_synchronize.py"
 
 
 @pytest.mark.parametrize("kind", ["processes", "manager", "threads"])
-def test_output(kind: str) -> None:
-    done = subprocess.run([sys.executable, str(EXAMPLE), kind], capture_output=True, text=True, timeout=100)
+def test_output(kind: str, start_method: str) -> None:
+    if kind == "threads" and start_method != "fork":
+        pytest.skip("threads have no start method")
+    command = [sys.executable, str(RUN_WITH), start_method, str(EXAMPLE), kind]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     parts = re.split(r"\t######## test_(\w+)\n", done.stdout)
     output = dict(zip(parts[1::2], parts[2::2], strict=True))
