@@ -156,3 +156,22 @@ def test_progress_of_an_imap(any_pool: Any) -> None:
     list(any_pool.imap(tasks.square, range(50), progress=lambda done, total: told.append((done, total))))
     assert told[-1] == (50, 50)
     assert told == sorted(told)
+
+
+def name_of_task() -> str:
+    from procession_pool import current_task
+
+    return current_task()
+
+
+def test_state_and_tasks_names_of_workers(ctx: Any) -> None:
+    from procession_pool import log_tasks
+
+    with ctx.Pool(initializer=tasks.set_state, initargs=(5,)) as pool, ctx.Pool(initializer=log_tasks) as other:
+        assert pool.map(call, [tasks.get_state] * 4, 1) == [5] * 4
+        assert other.apply(name_of_task) == "name_of_task()"
+        assert pool.map(call, [tasks.get_state] * 4, 1) == [5] * 4
+
+
+def call(function: Any) -> Any:
+    return function()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import doctest
 import importlib
 import importlib.util
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -142,3 +144,40 @@ def test_it_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-n", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_program_in_the_readme_runs(tmp_path):
+    pytest.importorskip("procession")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    program = tmp_path / "readme.py"
+    program.write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 50
+
+
+def test_doctests():
+    tried = 0
+    for name in [*DISTRIBUTIONS, "procession"]:
+        package = importlib.import_module(name)
+        for found in pkgutil.iter_modules(package.__path__, f"{name}."):
+            if found.name.endswith(("__main__", "windows")) or ">>>" not in source(found.name):
+                continue
+            result = doctest.testmod(importlib.import_module(found.name))
+            assert not result.failed
+            tried += result.attempted
+    pages = sum(doctest.testfile(str(page), module_relative=False).attempted for page in PAGES)
+    assert tried + pages == examples_in_sources()
+
+
+def source(name):
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).read_text(encoding="utf-8") if spec.origin and spec.origin.endswith(".py") else ""
+
+
+def examples_in_sources():
+    """How many examples stand in the docstrings of public modules, so that none is left out unseen."""
+    return sum(
+        len(re.findall(r"^\s*>>> ", path.read_text(encoding="utf-8"), re.MULTILINE))
+        for path in [*ROOT.glob("packages/*/src/*/*.py"), *PAGES]
+    )

@@ -14,6 +14,8 @@ from procession_pool._errors import PoolPicklingError
 from procession_pool._executor import PoolExecutor
 from procession_pool._policy import Policy
 from procession_pool._progress import reporter
+from procession_pool._task_context import watched
+from procession_pool._worker import adopt_state
 
 from ._iterators import IMapIterator
 from ._remote import run_chunk
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 _LARGEST_CHUNK = 2048
 """With chunksize=None no chunk is larger, as on the local pool: small ones balance better."""
+
+_HELPERS = pickle.dumps((adopt_state, watched))
+"""What makes worker_state() and log_tasks() work on a worker that has procession: as bytes, since it need not."""
 
 _ELSEWHERE = {
     "memory_limit": "give the workers one: dask worker --memory-limit",
@@ -134,7 +139,7 @@ class Pool:
 
     def _call(self, function: Callable[..., Any], mode: str, options: Mapping[str, Any] | None) -> Call:
         limits = self._limits(options or {})
-        return Call(self._engine, (self._id, *self._initializer), function, mode, limits)
+        return Call(self._engine, (self._id, _HELPERS, *self._initializer), function, mode, limits)
 
     # ---- one call
 

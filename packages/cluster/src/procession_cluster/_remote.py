@@ -38,6 +38,25 @@ def initialise(pool: str, initializer: Callable[..., object] | None, initargs: t
         raise done[pool]
 
 
+def prepare(
+    pool: str, helpers: bytes, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+) -> Callable[[Any], Any]:
+    """Make this worker one of the pool's; how a function is called here."""
+    import pickle
+
+    from distributed import get_worker
+
+    try:
+        adopt_state, watched = pickle.loads(helpers)
+    except ImportError:  # a worker without procession, or with another one
+        initialise(pool, initializer, initargs)
+        return lambda function: function
+    states = get_worker().__dict__.setdefault("procession_states", {})
+    states[pool] = adopt_state(states.get(pool))
+    initialise(pool, initializer, initargs)
+    return watched  # type: ignore[no-any-return]
+
+
 def travel(error: BaseException) -> tuple[Any, ...]:
     """Return how an exception is sent: (False, the exception or its description, its traceback)."""
     import traceback
@@ -70,11 +89,11 @@ def run_chunk(head: bytes, chunk: bytes, *big: Any) -> tuple[float, bytes, list[
         items, places = cloudpickle.loads(memoryview(chunk)[4:])
         for (index, key), value in zip(places, big, strict=True):
             items[index] = put(items[index], key, value)
-        pool, initializer, initargs, function, mode, limits = cloudpickle.loads(head)
+        pool, helpers, initializer, initargs, function, mode, limits = cloudpickle.loads(head)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return 0.0, *pack([travel(error)] * count)
     try:
-        initialise(pool, initializer, initargs)
+        function = prepare(pool, helpers, initializer, initargs)(function)
     except (Exception, SystemExit) as error:
         _, what, text = travel(error)
         return 0.0, *pack([(None, what, text)] * count)

@@ -30,7 +30,7 @@ class Call:
     def __init__(
         self,
         engine: Engine,
-        start: tuple[str, Any, Any],
+        start: tuple[str, bytes, Any, Any],
         function: Callable[..., Any],
         mode: str,
         limits: dict[str, Any] | None,

@@ -56,12 +56,20 @@ _state: WorkerState | None = None
 def worker_state() -> WorkerState:
     """Return this worker's own object, on which initializer, tasks and exit hook may set attributes.
 
-    ``number`` counts the pool's workers from 1. Raises RuntimeError outside of a pool's worker process.
+    ``number`` counts the pool's workers from 1 (on a cluster it is 0). Raises RuntimeError outside of a pool's worker
+    process.
     """
     if _state is None:
         raise RuntimeError(
             "worker_state() works in the worker processes of a Pool only; call it in a task or in the initializer"
         )
+    return _state
+
+
+def adopt_state(state: WorkerState | None) -> WorkerState:
+    """Make *state* (None: a new one) that of ``worker_state()``: for pools whose workers belong to somebody else."""
+    global _state
+    _state = WorkerState(0) if state is None else state
     return _state
 
 
