@@ -1,0 +1,94 @@
+# methods: fork spawn forkserver
+"""Signals to children, and signals that interrupt what blocks."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import signal
+import sys
+import time
+
+
+def w(ev, q):
+    def h(s, f):
+        q.put(f"got {s}")
+        sys.exit(7)
+
+    signal.signal(signal.SIGTERM, h)
+    ev.set()
+    time.sleep(30)
+
+
+def ign(ev):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ev.set()
+    time.sleep(0.3)
+
+
+def default(ev):
+    ev.set()
+    time.sleep(30)
+
+
+def init():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    mp.set_start_method(sys.argv[1])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    ev, q = mp.Event(), mp.SimpleQueue()
+    p = mp.Process(target=w, args=(ev, q))
+    p.start()
+    ev.wait()
+    p.terminate()
+    p.join()
+    print(p.exitcode, q.get())
+    ev = mp.Event()
+    p = mp.Process(target=ign, args=(ev,))
+    p.start()
+    ev.wait()
+    os.kill(p.pid, signal.SIGINT)
+    p.join()
+    print(p.exitcode)
+    ev = mp.Event()
+    p = mp.Process(target=default, args=(ev,))
+    p.start()
+    ev.wait()
+    os.kill(p.pid, signal.SIGUSR1)
+    p.join()
+    print(p.exitcode)
+    ev = mp.Event()
+    p = mp.Process(target=default, args=(ev,))
+    p.start()
+    ev.wait()
+    os.kill(p.pid, signal.SIGINT)
+    p.join()
+    print(p.exitcode)
+
+    def alarm(s, f):
+        raise TimeoutError("alarm")
+
+    signal.signal(signal.SIGALRM, alarm)
+    PI = mp.Pipe()
+    for what in (
+        mp.Event().wait,
+        mp.Queue().get,
+        mp.SimpleQueue().get,
+        mp.Semaphore(0).acquire,
+        PI[0].recv,
+        mp.Barrier(2).wait,
+    ):
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            what()
+        except TimeoutError as e:
+            print("interrupted", e)
+    with mp.Pool(2, init) as pool:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            pool.map(time.sleep, [5, 5])
+        except TimeoutError as e:
+            print("pool", e)
+    print("done")
