@@ -40,13 +40,12 @@ def _nothing() -> None: ...
 
 
 class Rehearsal:
-    """Made by the fork server from the pickle of its own preparation; ``run()`` is for its spares."""
+    """Made by the fork server from its own preparation; ``run()`` is for its spares."""
 
-    def __init__(self, preparation: memoryview) -> None:
-        plain: Preparation = loads(preparation)
+    def __init__(self, preparation: Preparation) -> None:
         with transfer_scope(_Nowhere()):
-            # Hooks have effects and are not repeated.
-            first = default_reducer.dumps(plain.replace(extras={}))
+            # Hooks have effects and are not repeated; their values may own descriptors.
+            first = default_reducer.dumps(preparation.replace(extras={}))
             second = default_reducer.dumps(ForkServerProcess(target=_nothing))
         self._payload = b"".join((len(first).to_bytes(8, "little"), first, second))
 

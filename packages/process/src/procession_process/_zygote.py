@@ -67,6 +67,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from ._preparation import Preparation
+
 _SIGINT = 2
 _NO_SLOT = (1 << 64) - 1
 _HEAD = 17
@@ -95,9 +97,11 @@ class _Spare:
 
 
 class _Zygote:
-    def __init__(self, owner: int, door: tuple[int, int], rehearsal: Rehearsal) -> None:
-        self.rehearsal = rehearsal
+    def __init__(self, owner: int, door: tuple[int, int], preparation: Preparation) -> None:
+        self.preparation = preparation
+        self.rehearsal: Rehearsal | None = None
         self.spare: _Spare | None = None
+        self.started = False
         self.poller = epoll()
         self.clients: dict[int, _Client] = {}
         self.children: dict[
@@ -191,8 +195,10 @@ class _Zygote:
             self.fork(client, message, fds)
         for fd in fds:
             os.close(fd)
-        if self.spare is None and count_threads() == 0:
-            self.make_spare()
+        # The first start is not kept waiting for what the second may need.
+        if self.started:
+            self.want_spare()
+        self.started = True
 
     def fork(self, client: _Client, message: bytes, fds: list[int]) -> None:
         slot = _slot_of(message)
@@ -220,8 +226,14 @@ class _Zygote:
                 self.adopt(pid, client, slot)
                 os.write(go_writes, b"g")
 
+    def want_spare(self) -> None:
+        if self.spare is None and count_threads() == 0:
+            self.make_spare()
+
     def make_spare(self) -> None:
         """Fork a child that waits. If it cannot be had, the next start will say why, if it is still so."""
+        if self.rehearsal is None:
+            self.rehearsal = Rehearsal(self.preparation)
         flush_streams()
         try:
             mine, its = socketpair(AF_UNIX, SOCK_SEQPACKET)
@@ -302,6 +314,8 @@ class _Zygote:
         os.close(pidfd)
         set_exit_status(slot, status)
         self.send(client, b"S" + pack("<II", pid, status))
+        if self.clients:
+            self.want_spare()
 
     def forget(self, kept: _Client | None = None) -> None:
         """In a child: close what is the zygote's, except the connection of client *kept*."""
@@ -347,7 +361,8 @@ class _Zygote:
 
     def await_message(self, sock: socket) -> int:
         """In a spare: get ready, wait, and be what the message says; return the exit code."""
-        self.rehearsal.run()
+        if self.rehearsal is not None:
+            self.rehearsal.run()
         message, fds = receive(sock)
         if not message:
             leave()
@@ -419,7 +434,7 @@ def main(fds: list[int], unblock: bool) -> None:
         attach(preparation.arena)
         _child.prepare(preparation)
         failed = _preload(names, preparation.main)
-        zygote = _Zygote(owner, (reads, writes), Rehearsal(first))
+        zygote = _Zygote(owner, (reads, writes), preparation)
         zygote.send(zygote.owner, b"R" + default_reducer.dumps(failed[: _REPORT_LIMIT // 6000]))
         if not failed or wish != "fail":
             gc.collect()
