@@ -194,7 +194,7 @@ int main(void)
 #ifdef PROCESSION_FAULTS
     fault_init();
 #endif
-    if (getenv("PROCESSION_SLOW")) slow = 11;
+    if (getenv("PROCESSION_SLOW")) slow = atoi(getenv("PROCESSION_SLOW"));
     CHECK(arena_ensure() == AR_OK);
     A = process_arena;
     test_random();

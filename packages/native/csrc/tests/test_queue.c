@@ -14,6 +14,7 @@
 #define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 
 static struct arena *A;
+static int slow = 1;                             /* divisor of the work where every instruction is interpreted */
 
 static uint64_t used(void) { return SH_GET(&A->h->used_bytes); }
 static struct queue *at(aoff off) { return arena_ptr(A, off); }
@@ -197,7 +198,7 @@ static void test_kills(void)
     for (size_t n = 0; n < sizeof scenarios / sizeof *scenarios; n++) {
         const struct scenario *sc = &scenarios[n];
         bool ended = false;
-        for (long k = 1; !ended; k++) {
+        for (long k = 1; !ended; k += slow) {
             uint64_t before = used();
             aoff off = queue_new(A, sc->maxsize, 0);
             CHECK(off);
@@ -286,6 +287,7 @@ static void speed(uint64_t n)
 
 int main(int argc, char **argv)
 {
+    if (getenv("PROCESSION_SLOW")) slow = atoi(getenv("PROCESSION_SLOW"));
     CHECK(arena_ensure() == AR_OK);
     A = process_arena;
     queue_register();
@@ -299,9 +301,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < 100; i++) ref_close(A, warm[i]);
     test_order();
     test_limits();
-    test_processes(1, 1, 100000, 0);
-    test_processes(4, 4, 20000, 0);
-    test_processes(4, 2, 5000, 10);
+    test_processes(1, 1, 100000 / (uint32_t)slow, 0);
+    test_processes(4, 4, 20000 / (uint32_t)slow, 0);
+    test_processes(4, 2, 5000 / (uint32_t)slow, 10);
 #ifdef PROCESSION_FAULTS
     test_kills();
 #endif
