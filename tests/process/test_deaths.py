@@ -351,3 +351,37 @@ def test_parent_killed_anywhere(start_method, delay, tmp_path):
     parent.kill()
     parent.communicate(timeout=30)
     wait_until(lambda: not members(parent.pid))
+
+
+@pytest.mark.linux_only
+def test_the_sentinel_of_a_parent_that_is_gone_already() -> None:
+    import select
+
+    from procession_process._parent import ParentProcess
+
+    ended = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(ended, 0)
+    for pid in (ended, 1):  # gone; not the parent any more
+        sentinel = ParentProcess("x", pid, None).sentinel
+        with select.epoll() as poller:
+            poller.register(sentinel, select.EPOLLIN)
+            assert poller.poll(5)
+        os.close(sentinel)
+
+
+@pytest.mark.linux_only
+def test_join_without_descriptors() -> None:
+    code = """
+        import os, resource, time
+        import procession_process as pp
+        child = pp.ForkProcess(target=time.sleep, args=(0.2,))
+        child.start()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+        try:
+            while True:
+                os.dup(0)
+        except OSError:
+            child.join(20)
+        os._exit(child.exitcode)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)

@@ -99,6 +99,7 @@ class Server(Calls, Functions):
         self._acceptor: Thread | None = None
         self._wake_read = self._wake_write = self._knock = -1
         self._parent = -1
+        self._orphaned = False
         self._control: Any = None
         unpickler = self.options.get("unpickler")
         self._codecs = (
@@ -183,7 +184,7 @@ class Server(Calls, Functions):
             self.stopping = True
         elif fd == self._parent:
             info("manager server ends because its parent has ended")
-            self.stopping = True
+            self._orphaned = self.stopping = True
         else:
             with self.gate:
                 lease = self.foreigners.ended(fd)
@@ -227,6 +228,14 @@ class Server(Calls, Functions):
         _servers.discard(self)
         # First: whose connection ends sees that nobody listens any more.
         self._close_listener()
+        if self._orphaned and isinstance(self.address, str):
+            # A parent that was killed has not removed the directory that it made for its sockets.
+            folder = os.path.dirname(self.address)
+            if os.path.basename(folder).startswith("procession-"):
+                try:
+                    os.rmdir(folder)
+                except OSError:
+                    pass  # the socket of another one is in it still
         with self.gate:
             for peer in list(self.peers.values()):
                 self.drop_peer(peer)

@@ -108,20 +108,29 @@ static void test_limits(void)
     ref_close(A, off);
 }
 
+static void put_for_ever(struct queue *q, uint64_t number)
+{
+    int rc;
+    do rc = put_number(q, number, WAIT_FOREVER); while (rc == AR_INTR);
+    CHECK(rc == AR_OK);
+}
+
 static void test_processes(uint32_t producers, uint32_t consumers, uint64_t each, uint64_t maxsize)
 {
     aoff off = queue_new(A, maxsize, 0), report = queue_new(A, 0, 0);
     struct queue *q = at(off);
     for (uint64_t p = 0; p < producers; p++)
         if (fork() == 0) {
-            for (uint64_t i = 1; i <= each; i++) CHECK(put_number(q, p << 32 | i, WAIT_FOREVER) == AR_OK);
+            for (uint64_t i = 1; i <= each; i++) put_for_ever(q, p << 32 | i);
             _exit(0);
         }
     for (uint32_t c = 0; c < consumers; c++)
         if (fork() == 0) {
             uint64_t last[64] = { 0 }, v, n = 0;
             for (;;) {
-                CHECK(take_number(q, &v, WAIT_FOREVER) == AR_OK);
+                int rc;
+                do rc = take_number(q, &v, WAIT_FOREVER); while (rc == AR_INTR);     /* for a look at signals */
+                CHECK(rc == AR_OK);
                 if (v == UINT64_MAX) break;
                 CHECK((v & 0xffffffff) > last[v >> 32]);
                 last[v >> 32] = v & 0xffffffff;
@@ -132,7 +141,7 @@ static void test_processes(uint32_t producers, uint32_t consumers, uint64_t each
         }
     int status;
     for (uint32_t p = 0; p < producers; p++) CHECK(wait(&status) > 0 && status == 0);
-    for (uint32_t c = 0; c < consumers; c++) CHECK(put_number(q, UINT64_MAX, WAIT_FOREVER) == AR_OK);
+    for (uint32_t c = 0; c < consumers; c++) put_for_ever(q, UINT64_MAX);
     for (uint32_t c = 0; c < consumers; c++) CHECK(wait(&status) > 0 && status == 0);
     uint64_t sum = 0, v;
     for (uint32_t c = 0; c < consumers; c++, sum += v) CHECK(take_number(at(report), &v, 0) == AR_OK);

@@ -9,6 +9,13 @@ from procession_core import check_timeout
 from ._waiting import wait_readable
 
 
+def _always_readable() -> int:
+    # Not /dev/null, which poll() takes and epoll refuses.
+    reading, writing = os.pipe()
+    os.close(writing)
+    return reading
+
+
 class ParentProcess:
     """What ``parent_process()`` returns: name, pid, ``is_alive()``, ``join()`` and a sentinel, but no
     control.
@@ -49,10 +56,10 @@ class ParentProcess:
         try:
             fd = os.pidfd_open(self._pid)
         except ProcessLookupError:
-            return os.open(os.devnull, os.O_RDONLY)  # always readable
+            return _always_readable()
         if os.getppid() != self._pid:
             os.close(fd)
-            return os.open(os.devnull, os.O_RDONLY)
+            return _always_readable()
         return fd
 
     def is_alive(self) -> bool:

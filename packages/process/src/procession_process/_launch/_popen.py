@@ -52,6 +52,7 @@ class BasePopen:
             os.waitpid(pid, 0)
             raise
         self.pid = pid
+        import select  # noqa: F401 -- join() needs it, and may come when no descriptor is left to load it with
 
     # ---- the end -------------------------------------------------------------------------------------------
 
