@@ -15,7 +15,7 @@ static bool entry_step(struct arena *a, aoff payload)
     return false;
 }
 
-static bool bag_step(struct arena *a, aoff payload)
+bool bag_release_step(struct arena *a, aoff payload)
 {
     sh64 *w = arena_ptr(a, payload);
     aoff first = SH_PEEK(&w[FIRST]);
@@ -27,7 +27,7 @@ static bool bag_step(struct arena *a, aoff payload)
 
 void bag_setup(void)
 {
-    ref_set_release(KIND_BAG, bag_step);
+    ref_set_release(KIND_BAG, bag_release_step);
     ref_set_release(KIND_BAG_ENTRY, entry_step);
 }
 

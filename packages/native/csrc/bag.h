@@ -25,6 +25,7 @@
 void bag_setup(void);
 aoff bag_new(struct arena *a);                   /* owned by this process; 0: no memory */
 aoff bag_put(struct arena *a, aoff bag, const aoff *items, uint32_t n, uint64_t *generation);  /* 0: no memory */
+bool bag_release_step(struct arena *a, aoff payload);   /* of a block that begins as a bag; true: the bag is empty */
 bool bag_take(struct arena *a, aoff bag, aoff entry, uint64_t generation);  /* false: it is not in flight (any more) */
 
 #endif

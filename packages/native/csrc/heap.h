@@ -34,7 +34,7 @@ enum block_kind {
     KIND_LOCK = 8, KIND_RLOCK = 9, KIND_SEMAPHORE = 10, KIND_EVENT = 11, KIND_CONDITION = 12, KIND_BARRIER = 13,
     KIND_SEGMENT = 14 /* inner part of a sync object */,
     KIND_QUEUE = 16, KIND_CHUNK = 17, KIND_CHANNEL = 18,
-    KIND_NAME = 20, KIND_NAME_TABLE = 21, KIND_BAG = 22, KIND_BAG_ENTRY = 23, KIND_MAX = 32
+    KIND_NAME = 20, KIND_NAME_TABLE = 21, KIND_BAG = 22, KIND_BAG_ENTRY = 23, KIND_PIPE = 24, KIND_MAX = 32
 };
 
 struct block_header { sh64 ident; sh64 size; sh64 refs; sh64 link; };

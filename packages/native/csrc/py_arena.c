@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 PyTypeObject *shared_type;
+uint32_t core_events;
 static PyTypeObject *block_type, *parcel_type;
 static struct { PyTypeObject *type; shared_opened opened; } kinds[KIND_MAX];
 
@@ -430,6 +431,7 @@ static PyObject *py_note_exit(PyObject *m, PyObject *args)
     unsigned int pid;
     int status;
     if (!PyArg_ParseTuple(args, "Ii:note_exit", &pid, &status)) return NULL;
+    core_events++;
     if (process_arena) {
         Py_BEGIN_ALLOW_THREADS
         registry_note_exit(process_arena, pid, status);

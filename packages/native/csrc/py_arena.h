@@ -24,6 +24,7 @@ typedef struct {
 } SharedObject;
 
 extern PyTypeObject *shared_type;            /* _core.Shared */
+extern uint32_t core_events;                 /* counts what this process has heard of the others: waits that are over, deaths */
 
 /* Makes process_arena exist; -1 with an exception. */
 int core_ensure(void);

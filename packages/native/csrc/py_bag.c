@@ -4,7 +4,7 @@
 
 #include "py_bag.h"
 
-static PyTypeObject *bag_type;
+PyTypeObject *bag_type;
 
 static PyObject *bag_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -68,7 +68,7 @@ static PyType_Slot bag_slots[] = {
     { 0, NULL },
 };
 static PyType_Spec bag_spec = {
-    "procession_native._core.Bag", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT, bag_slots,
+    "procession_native._core.Bag", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, bag_slots,
 };
 
 int procession_add_bag(PyObject *module)

@@ -4,6 +4,7 @@
 #include "frame.h"
 #include "py_bag.h"
 #include "py_plain.h"
+#include "py_ring.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -296,6 +297,7 @@ static int wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout)
             Py_END_ALLOW_THREADS
         }
         if (n >= 0) {
+            core_events++;
             for (nfds_t i = 0; n && i < count; i++)
                 if (fds[i].revents & POLLNVAL) {
                     errno = EBADF;
@@ -388,5 +390,6 @@ static PyMethodDef methods[] = {
 
 int procession_add_frame(PyObject *module)
 {
-    return procession_add_bag(module) < 0 ? -1 : PyModule_AddFunctions(module, methods);
+    if (procession_add_bag(module) < 0 || procession_add_ring(module) < 0) return -1;
+    return PyModule_AddFunctions(module, methods);
 }

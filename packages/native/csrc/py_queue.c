@@ -242,7 +242,7 @@ static int take_messages(QueueObject *self, struct taken *out, uint32_t max, uin
  * queue has rules of his own for that. */
 static PyObject *incoming_plain(const char *record)
 {
-    if (record_tag(word_at(record)) != TAG_PICKLE) return incoming_make(record);
+    if (record_tag(word_at(record)) != TAG_PICKLE) return incoming_make(record, &queue_hooks);
     taken_release_refs(process_arena, record);
     PyErr_SetString(PyExc_TypeError, "only bytes and plain values travel through this queue, and something else was put into it");
     return NULL;
@@ -255,7 +255,7 @@ static PyObject *get_one(QueueObject *self, uint64_t deadline, bool peers)
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
     PyObject *result = NULL;
     if (take_messages(self, &out, 1, deadline, peers) == 0)
-        result = self->patient ? incoming_plain(out.data) : incoming_make(out.data);
+        result = self->patient ? incoming_plain(out.data) : incoming_make(out.data, &queue_hooks);
     taken_free(&out);
     return result;
 }
@@ -328,7 +328,7 @@ static PyObject *queue_py_get_many(QueueObject *self, PyObject *const *args, Py_
         list = PyList_New(0);
         size_t pos = 0;
         for (uint32_t i = 0; list && i < out.count; i++) {
-            PyObject *item = incoming_make(out.data + pos);
+            PyObject *item = incoming_make(out.data + pos, &queue_hooks);
             pos += record_size(word_at(out.data + pos));
             if (!item || PyList_Append(list, item) < 0) Py_CLEAR(list);
             Py_XDECREF(item);
@@ -344,7 +344,7 @@ static PyObject *queue_py_peek(QueueObject *self, PyObject *Py_UNUSED(ignored))
     uint64_t buffer[160];
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
     int rc = queue_peek(process_arena, self->q, &out);
-    PyObject *result = rc == AR_OK ? incoming_make(out.data) : queue_error(rc);
+    PyObject *result = rc == AR_OK ? incoming_make(out.data, &queue_hooks) : queue_error(rc);
     taken_free(&out);
     return result;
 }

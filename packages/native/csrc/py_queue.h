@@ -19,7 +19,7 @@ typedef struct {
     bool peers;                              /* a get on an empty queue fails when nobody else holds it */
 } QueueObject;
 
-/* What procession_queues gives us once, by bind_queue(). */
+/* What procession_queues gives us once, by bind_queue(), and procession_connection by bind_pipe(). */
 struct queue_hooks { PyObject *pack, *unpack, *loads; };
 extern struct queue_hooks queue_hooks;
 
@@ -33,10 +33,14 @@ struct outgoing {
     PyObject *item;
 };
 int outgoing_make(struct outgoing *o, PyObject *obj);      /* -1: exception */
+int outgoing_plain(struct outgoing *o, PyObject *obj);     /* 1: made; 0: it takes a pickle; -1: exception */
+int outgoing_packed(struct outgoing *o, PyObject *made);   /* of what a pack() gave, which is taken over; after outgoing_plain() was 0 */
+int outgoing_raw(struct outgoing *o, const char *data, Py_ssize_t size);   /* bytes that are no object; *data must stay */
 void outgoing_repoint(struct outgoing *o, struct message *copy);
 void outgoing_clear(struct outgoing *o);
 
-PyObject *incoming_make(const char *record);               /* the object; gives the record's references back */
+PyObject *incoming_make(const char *record, const struct queue_hooks *hooks);    /* the object; gives the record's references back */
+PyObject *incoming_bytes(const char *data, size_t size);    /* a copy */
 PyObject *queue_error(int rc);
 
 #endif

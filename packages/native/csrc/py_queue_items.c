@@ -2,6 +2,7 @@
 #include "py_queue.h"
 
 #include "fill.h"
+#include "frame.h"
 
 #include <string.h>
 
@@ -106,14 +107,8 @@ static int name_refs(struct outgoing *o, PyObject *list)
     return rc;
 }
 
-static int pickled(struct outgoing *o, PyObject *obj)
+static int packed(struct outgoing *o, PyObject *made)
 {
-    if (!queue_hooks.pack) {
-        PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
-        return -1;
-    }
-    PyObject *made = PyObject_CallFunctionObjArgs(queue_hooks.pack, obj, NULL);
-    if (!made) return -1;
     if (PyBytes_Check(made)) {
         o->bytes = made;
     } else {                                 /* (data, list of arena objects) */
@@ -131,32 +126,40 @@ static int pickled(struct outgoing *o, PyObject *obj)
     return rc;
 }
 
-static int encode(struct outgoing *o, PyObject *obj)
+/* 1, or 0 for what takes a pickle. */
+static int plain(struct outgoing *o, PyObject *obj)
 {
     PyTypeObject *type = Py_TYPE(obj);
+    int rc;
     if (type == &PyLong_Type) {
         int overflow;
         long long value = PyLong_AsLongLongAndOverflow(obj, &overflow);
-        if (!overflow) return small_item(o, TAG_INT, (uint64_t)value);
+        if (overflow) return 0;
+        rc = small_item(o, TAG_INT, (uint64_t)value);
     } else if (type == &PyUnicode_Type) {
         Py_ssize_t size;
         const char *text = PyUnicode_AsUTF8AndSize(obj, &size);
-        if (text) return whole(o, TAG_STR, text, size);
-        PyErr_Clear();                       /* lone surrogates: pickle has a way */
+        if (!text) {
+            PyErr_Clear();                   /* lone surrogates: pickle has a way */
+            return 0;
+        }
+        rc = whole(o, TAG_STR, text, size);
     } else if (type == &PyBytes_Type) {
-        return whole(o, TAG_BYTES, PyBytes_AsString(obj), PyBytes_Size(obj));
+        rc = whole(o, TAG_BYTES, PyBytes_AsString(obj), PyBytes_Size(obj));
     } else if (obj == Py_None || obj == Py_True || obj == Py_False) {
-        return small_item(o, TAG_CONST, obj == Py_None ? 0 : obj == Py_True ? 1 : 2);
+        rc = small_item(o, TAG_CONST, obj == Py_None ? 0 : obj == Py_True ? 1 : 2);
     } else if (type == &PyFloat_Type) {
         double value = PyFloat_AsDouble(obj);
         uint64_t bits;
         memcpy(&bits, &value, sizeof bits);
-        return small_item(o, TAG_FLOAT, bits);
+        rc = small_item(o, TAG_FLOAT, bits);
+    } else {
+        return 0;
     }
-    return pickled(o, obj);
+    return rc < 0 ? -1 : 1;
 }
 
-int outgoing_make(struct outgoing *o, PyObject *obj)
+static void begin(struct outgoing *o)
 {
     o->message.weight = 0;
     o->message.refs = NULL;
@@ -164,9 +167,41 @@ int outgoing_make(struct outgoing *o, PyObject *obj)
     o->message.flags = 0;
     o->block = o->parcel = 0;
     o->bytes = o->shared = NULL;
-    if (encode(o, obj) == 0) return 0;
-    outgoing_clear(o);
-    return -1;
+}
+
+int outgoing_plain(struct outgoing *o, PyObject *obj)
+{
+    begin(o);
+    int rc = plain(o, obj);
+    if (rc < 0) outgoing_clear(o);
+    return rc;
+}
+
+int outgoing_packed(struct outgoing *o, PyObject *made)
+{
+    int rc = packed(o, made);
+    if (rc < 0) outgoing_clear(o);
+    return rc;
+}
+
+int outgoing_raw(struct outgoing *o, const char *data, Py_ssize_t size)
+{
+    begin(o);
+    int rc = whole(o, TAG_RAW, data, size);
+    if (rc < 0) outgoing_clear(o);
+    return rc;
+}
+
+int outgoing_make(struct outgoing *o, PyObject *obj)
+{
+    int rc = outgoing_plain(o, obj);
+    if (rc != 0) return rc < 0 ? -1 : 0;
+    if (!queue_hooks.pack) {
+        PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
+        return -1;
+    }
+    PyObject *made = PyObject_CallFunctionObjArgs(queue_hooks.pack, obj, NULL);
+    return made ? outgoing_packed(o, made) : -1;
 }
 
 /* After `copy = o->message`: nothing to change, since both point into *o, which stays where it is. */
@@ -187,7 +222,32 @@ void outgoing_clear(struct outgoing *o)
 
 /* ---- in -------------------------------------------------------------------------------------------------------- */
 
-static PyObject *decode(uint8_t tag, const char *data, size_t size)
+/* A pickle begins with 0x80; anything else is for procession_shm to take apart. */
+static PyObject *load(uint8_t tag, const char *data, size_t size, const struct queue_hooks *hooks, bool in_block)
+{
+    PyObject *loads = tag == TAG_RAW || (size && (unsigned char)data[0] == 0x80) ? hooks->loads : hooks->unpack;
+    if (!loads) {
+        PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
+        return NULL;
+    }
+    /* Loading copies what it keeps. */
+    PyObject *from = in_block && loads == hooks->loads ? PyMemoryView_FromMemory((char *)data, (Py_ssize_t)size, PyBUF_READ)
+                                                       : PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+    PyObject *obj = from ? PyObject_CallFunctionObjArgs(loads, from, NULL) : NULL;
+    Py_XDECREF(from);
+    return obj;
+}
+
+PyObject *incoming_bytes(const char *data, size_t size)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (!bytes) return NULL;
+    frame_prepare(PyBytes_AsString(bytes), size);
+    copy_large(PyBytes_AsString(bytes), data, size);
+    return bytes;
+}
+
+static PyObject *decode(uint8_t tag, const char *data, size_t size, const struct queue_hooks *hooks, bool in_block)
 {
     switch (tag) {
     case TAG_INT:
@@ -204,41 +264,32 @@ static PyObject *decode(uint8_t tag, const char *data, size_t size)
     }
     case TAG_STR:
         return PyUnicode_DecodeUTF8(data, (Py_ssize_t)size, NULL);
-    default: {
-        PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        if (!bytes) return NULL;
-        copy_large(PyBytes_AsString(bytes), data, size);
-        if (tag == TAG_BYTES) return bytes;
-        /* A pickle begins with 0x80; anything else is for procession_shm to take apart. */
-        PyObject *loads = size && (unsigned char)data[0] == 0x80 ? queue_hooks.loads : queue_hooks.unpack;
-        PyObject *obj = NULL;
-        if (loads) obj = PyObject_CallFunctionObjArgs(loads, bytes, NULL);
-        else PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
-        Py_DECREF(bytes);
-        return obj;
-    }
+    case TAG_BYTES:
+        return incoming_bytes(data, size);
+    default:
+        return load(tag, data, size, hooks, in_block);
     }
 }
 
-PyObject *incoming_make(const char *record)
+PyObject *incoming_make(const char *record, const struct queue_hooks *hooks)
 {
     uint64_t head = word_at(record);
     uint32_t n = record_nrefs(head);
     const char *payload = record + 8 + 8 * (size_t)n;
-    if (__builtin_expect(n == 0, 1)) return decode(record_tag(head), payload, record_length(head));
+    if (__builtin_expect(n == 0, 1)) return decode(record_tag(head), payload, record_length(head), hooks, false);
     struct arena *a = process_arena;
     PyObject *obj = NULL;
     if (record_flags(head) & RECORD_IN_BLOCK) {
         aoff block = word_at(record + 8);
         const char *data = block_map(a, block);
         if (data) {
-            obj = decode(record_tag(head), data, (size_t)word_at(payload));
+            obj = decode(record_tag(head), data, (size_t)word_at(payload), hooks, true);
             block_unmap(a, block, (void *)data);
         } else {
             PyErr_NoMemory();
         }
     } else {
-        obj = decode(record_tag(head), payload, record_length(head));
+        obj = decode(record_tag(head), payload, record_length(head), hooks, false);
     }
     taken_release_refs(a, record);
     return obj;

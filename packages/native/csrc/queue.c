@@ -14,26 +14,36 @@
 #define NAP_FIRST_NS 20000000ull
 #define NAP_MAX_NS 250000000ull
 
+aoff queue_first_chunk(struct arena *a)
+{
+    bool clean = false;
+    aoff off = heap_alloc(a, FIRST_CHUNK, KIND_CHUNK, &clean);
+    struct chunk *c = off ? arena_ptr(a, off) : NULL;
+    if (!c) return 0;
+    memset((void *)c, 0, sizeof *c);
+    SH_INIT(&c->capacity, FIRST_CHUNK - sizeof *c);
+    return off;
+}
+
+void queue_format(struct queue *q, aoff chunk, uint64_t maxsize, uint64_t maxbytes)
+{
+    memset((void *)q, 0, sizeof *q);
+    SH_INIT(&q->maxsize, maxsize);
+    SH_INIT(&q->maxbytes, maxbytes);
+    SH_INIT(&q->head, chunk);
+    SH_INIT(&q->tail, chunk);
+}
+
 static aoff make(struct arena *a, uint64_t maxsize, uint64_t maxbytes)
 {
     bool clean = false;
-    aoff chunk_off = 0, off = 0;
+    aoff chunk = 0, off = 0;
     if (!arena_begin(a)) return 0;
-    if (ref_prepare(a, 1) == AR_OK) chunk_off = heap_alloc(a, FIRST_CHUNK, KIND_CHUNK, &clean);
-    clean = false;
-    if (chunk_off) off = heap_alloc(a, sizeof(struct queue), KIND_QUEUE, &clean);
+    if (ref_prepare(a, 1) == AR_OK) chunk = queue_first_chunk(a);
+    if (chunk) off = heap_alloc(a, sizeof(struct queue), KIND_QUEUE, &clean);
     struct queue *q = off ? arena_ptr(a, off) : NULL;
-    struct chunk *c = chunk_off ? arena_ptr(a, chunk_off) : NULL;
-    if (q && c) {
-        memset((void *)c, 0, sizeof *c);
-        memset((void *)q, 0, sizeof *q);
-        SH_INIT(&c->capacity, FIRST_CHUNK - sizeof *c);
-        SH_INIT(&q->maxsize, maxsize);
-        SH_INIT(&q->maxbytes, maxbytes);
-        SH_INIT(&q->head, chunk_off);
-        SH_INIT(&q->tail, chunk_off);
-    }
-    if (!q || !c || ref_own_new(a, off) != AR_OK) {
+    if (q) queue_format(q, chunk, maxsize, maxbytes);
+    if (!q || ref_own_new(a, off) != AR_OK) {
         arena_rollback(a);
         off = 0;
     }
@@ -94,7 +104,7 @@ uint64_t lock_deadline(uint64_t deadline)
     return deadline > patience ? deadline : patience;
 }
 
-static int lock_briefly(struct arena *a, sh32 *word, enum lock_rank rank)
+int queue_lock_briefly(struct arena *a, sh32 *word, enum lock_rank rank)
 {
     int rc;
     uint64_t until = lock_deadline(0);
@@ -150,7 +160,7 @@ int queue_totals(struct arena *a, struct queue *q, struct queue_stat *s)
 int queue_stat(struct arena *a, struct queue *q, struct queue_stat *s)
 {
     if (queue_lock_now(a, &q->get_lock, RANK_GET) != AR_OK) {
-        int rc = lock_briefly(a, &q->get_lock, RANK_GET);
+        int rc = queue_lock_briefly(a, &q->get_lock, RANK_GET);
         if (rc != AR_OK) return rc;
     }
     int rc = queue_totals(a, q, s);
@@ -171,7 +181,7 @@ static void tell_joiners(struct queue *q)
 int queue_task_done(struct arena *a, struct queue *q)
 {
     int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
-    if (rc != AR_OK && (rc = lock_briefly(a, &q->get_lock, RANK_GET)) != AR_OK) return rc;
+    if (rc != AR_OK && (rc = queue_lock_briefly(a, &q->get_lock, RANK_GET)) != AR_OK) return rc;
     uint64_t done = SH_PEEK(&q->done) + 1;
     bool last = false;
     if (done >= SH_PEEK(&q->taken)) {            /* else surely neither too many nor the last */
@@ -273,11 +283,11 @@ static int discard_all(struct arena *a, struct queue *q)
 
 int queue_shutdown(struct arena *a, struct queue *q, bool immediate)
 {
-    int rc = lock_briefly(a, &q->put_lock, RANK_PUT);      /* after this no put is under way */
+    int rc = queue_lock_briefly(a, &q->put_lock, RANK_PUT);      /* after this no put is under way */
     if (rc != AR_OK) return rc;
     SH_SET(&q->flags, SH_PEEK(&q->flags) | QUEUE_SHUTDOWN);
     if (immediate) {
-        rc = lock_briefly(a, &q->get_lock, RANK_GET);
+        rc = queue_lock_briefly(a, &q->get_lock, RANK_GET);
         if (rc == AR_OK) {
             rc = discard_all(a, q);
             struct queue_stat s;
@@ -298,10 +308,8 @@ int queue_shutdown(struct arena *a, struct queue *q, bool immediate)
     return rc;
 }
 
-/* One step of taking a freed queue apart; nobody can reach it any more. */
-static bool release(struct arena *a, aoff payload)
+bool queue_release_step(struct arena *a, struct queue *q)
 {
-    struct queue *q = arena_ptr(a, payload);
     aoff off = SH_PEEK(&q->head);
     if (!off) return true;
     struct chunk *c = arena_ptr(a, off);
@@ -318,6 +326,12 @@ static bool release(struct arena *a, aoff payload)
     txn_set(a, &q->head, next);
     heap_free(a, off);
     return next == 0;
+}
+
+static bool release(struct arena *a, aoff payload)
+{
+    struct queue *q = arena_ptr(a, payload);
+    return !q || queue_release_step(a, q);
 }
 
 void queue_register(void) { ref_set_release(KIND_QUEUE, release); }

@@ -56,7 +56,8 @@
 #include "refs.h"
 #include "word.h"
 
-enum queue_tag { TAG_PICKLE = 0, TAG_INT = 1, TAG_CONST = 2, TAG_FLOAT = 3, TAG_STR = 4, TAG_BYTES = 5 };
+enum queue_tag { TAG_PICKLE = 0, TAG_INT = 1, TAG_CONST = 2, TAG_FLOAT = 3, TAG_STR = 4, TAG_BYTES = 5,
+                 TAG_RAW = 6 /* bytes of a pipe, no object (ring.h) */ };
 #define RECORD_IN_BLOCK 1u                   /* flag: the payload is the first reference, a block; inline is its size */
 #define RECORD_PARCEL 2u                     /* flag: the last reference is a parcel of all others */
 
@@ -143,12 +144,21 @@ void queue_register(void);                                               /* tell
 
 int queue_lock(struct arena *a, sh32 *word, enum lock_rank rank, uint64_t deadline);   /* AR_OK, AR_TIMEOUT, AR_INTR, AR_NOMEM, AR_GONE */
 int queue_lock_now(struct arena *a, sh32 *word, enum lock_rank rank);    /* AR_OK, AR_BUSY */
+int queue_lock_briefly(struct arena *a, sh32 *word, enum lock_rank rank);    /* AR_OK; AR_TIMEOUT: its owner is stopped */
 static inline void queue_unlock(struct arena *a, sh32 *word, enum lock_rank rank)
 {
     rank_leave(rank);
     olock_release(a, word);
 }
 uint64_t lock_deadline(uint64_t deadline);
+/* For queues that are parts of other blocks (ring.h), in a transaction. */
+aoff queue_first_chunk(struct arena *a);                                 /* 0: no memory */
+void queue_format(struct queue *q, aoff chunk, uint64_t maxsize, uint64_t maxbytes);
+bool queue_release_step(struct arena *a, struct queue *q);               /* nobody can reach it any more; true: all is given back */
+/* One look, waiting for the lock only: AR_OK, AR_EMPTY, AR_SHUTDOWN, AR_NOMEM, AR_INTR, AR_TIMEOUT. */
+int queue_take_now(struct arena *a, struct queue *q, struct taken *out);
+bool queue_has(struct arena *a, struct queue *q);                        /* a message is there; without a lock, exact for a single consumer */
+bool queue_spin(struct arena *a, struct queue *q);                       /* spins while it is empty, if that pays; true: look again */
 int queue_totals(struct arena *a, struct queue *q, struct queue_stat *s); /* under the get lock; AR_OK, AR_NOMEM */
 int queue_advance(struct arena *a, struct queue *q, struct chunk *c, aoff next); /* under the get lock: free the head; AR_OK, AR_NOMEM */
 int futex_wake_count(sh32 *p, int n);

@@ -168,6 +168,43 @@ static bool spin(struct arena *a, struct queue *q, sh32 *count, uint32_t seen)
     return changed;
 }
 
+int queue_take_now(struct arena *a, struct queue *q, struct taken *out)
+{
+    int rc = queue_lock(a, &q->get_lock, RANK_GET, lock_deadline(0));
+    if (rc != AR_OK) return rc;
+    rc = take_locked(a, q, out, 1);
+    queue_unlock(a, &q->get_lock, RANK_GET);
+    if (rc == AR_OK) {
+        FENCE_AFTER_UNLOCK();
+        tell_producers(a, q);
+    }
+    return rc;
+}
+
+bool queue_has(struct arena *a, struct queue *q)
+{
+    struct chunk *c = arena_ptr(a, SH_GET(&q->head));
+    if (!c) return false;
+    uint64_t from = SH_GET(&c->consumed);
+    for (;;) {
+        if (queue_bytes(SH_GET(&c->committed)) != queue_bytes(from)) return true;
+        aoff next = SH_GET(&c->next);
+        if (!next) return false;
+        if (queue_bytes(SH_GET(&c->committed)) != queue_bytes(from)) return true;   /* the last commit came before the link */
+        if (!(c = arena_ptr(a, next))) return false;
+        from = 0;
+    }
+}
+
+bool queue_spin(struct arena *a, struct queue *q)
+{
+    struct chunk *c = arena_ptr(a, SH_GET(&q->head));
+    if (!c) return false;
+    sh32 *count = (sh32 *)&c->committed;         /* its low half counts messages */
+    uint32_t seen = SH_PEEK(count);
+    return queue_has(a, q) || spin(a, q, count, seen);
+}
+
 static bool alone(struct arena *a, aoff off)
 {
     if (SH_GET(&block_header(a, off)->refs) <= 1) return true;

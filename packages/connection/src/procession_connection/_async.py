@@ -45,7 +45,7 @@ class _Ends:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.fd = connection.fileno()
+        self.fd = connection._use_descriptor()
         self.kind = connection._kind_now()
         self.fds: list[int] | None = None
 

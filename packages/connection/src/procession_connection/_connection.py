@@ -10,9 +10,10 @@ from procession_shm import oob_threshold
 from . import _framing
 from ._async import receive_frame, send_frame
 from ._buffers import MAGIC, head, in_band, parse
+from ._front import Front
 from ._kinds import MARKED, PLAIN, TREE, UNIX, WIRE
 from ._names import OURS, THEIRS, wire_reducer
-from ._parcels import ENVELOPE, pack_message, unpack_message
+from ._parcels import ENVELOPE, enclose, pack_message, unpack_message
 from ._transfer import CarryingTransfer, CarryingWireTransfer, FrameTransfer, WireTransfer, arriving
 
 TYPE_CHECKING = False
@@ -58,6 +59,10 @@ class Connection:
         self._unpickler: Callable[..., Any] | None = None
         self._bag: Any = None
         self._opening: bytes | None = None
+        self._side = -1
+        self._in: Any = None
+        self._out: Any = None
+        self._front: Any = None
 
     def __del__(self) -> None:
         if self._handle is not None:
@@ -81,18 +86,45 @@ class Connection:
         return self._writable
 
     def fileno(self) -> int:
-        """Return the descriptor. Raises OSError if the connection is closed."""
-        if self._handle is None:
+        """Return the descriptor. Raises OSError if the connection is closed.
+
+        Messages of a Pipe go through shared memory until somebody asks for it, and through the descriptor from
+        then on. While messages from before wait to be received, it may be one that only says so.
+        """
+        handle = self._handle
+        if handle is None:
             self._refuse()
-        return self._handle
+        if self._in is not None or self._out is not None:
+            self._use_descriptor()
+        front = self._front
+        return handle if front is None else front.fileno()
+
+    def _use_descriptor(self) -> int:
+        """Send and receive through the descriptor from now on; return it."""
+        handle = self._handle
+        if handle is None:
+            self._refuse()
+        end = self._in or self._out
+        if end is not None:
+            self._out = None
+            if not end.leave():
+                self._ring_is_over()
+            elif self._front is None:
+                self._front = Front(handle)
+        return handle
 
     def close(self) -> None:
         """Close the connection; the other end then reads EOFError. Closing twice does nothing."""
         handle = self._handle
         if handle is not None:
             self._handle = None
-            self._bag = None
+            end, front = self._in, self._front
+            self._in = self._out = self._front = self._bag = None
+            if front is not None:
+                front.close()
             self._close(handle)
+            if end is not None:
+                end.closed()
 
     def _close(self, handle: int) -> None:
         os.close(handle)
@@ -116,8 +148,15 @@ class Connection:
         # Asked of the kernel at the first use: a connection may be made on a number that is not open yet.
         kind = self._kind
         if kind < 0:
-            kind = self._kind = _framing.kind_of(self.fileno())
+            handle = self._handle
+            kind = self._kind = _framing.kind_of(self.fileno() if handle is None else handle)
         return kind
+
+    def _ring_is_over(self) -> None:
+        # Everything that was in the ring has been received; what follows comes through the descriptor.
+        self._in = None
+        if self._front is not None:
+            self._front.quiet()
 
     # ---- objects -----------------------------------------------------------------------------------------
 
@@ -130,6 +169,17 @@ class Connection:
         handle = self._handle
         if handle is None or not self._writable:
             self._refuse()
+        out = self._out
+        if out is not None:
+            sent = out.send(obj)
+            if sent is True:
+                return
+            self._out = None
+            if sent is not False:
+                data, refs, descriptors = sent  # the ring cannot carry it
+                out.leave(False)
+                _framing.send_fds(handle, self._kind, enclose(data, refs, self), descriptors)
+                return
         kind = self._kind
         if kind < 0:
             kind = self._kind_now()
@@ -178,6 +228,14 @@ class Connection:
         handle = self._handle
         if handle is None or not self._readable:
             self._refuse()
+        end = self._in
+        if end is not None:
+            obj = end.recv()
+            if self._front is not None:
+                self._front.follow(end)
+            if obj is not end:
+                return obj
+            self._ring_is_over()
         kind = self._kind
         if kind < 0:
             kind = self._kind_now()
@@ -235,6 +293,11 @@ class Connection:
             kind = self._kind_now()
         if offset or size is not None or type(buf) is not bytes:
             buf = _slice(buf, offset, size)
+        out = self._out
+        if out is not None:
+            if out.send_bytes(buf):
+                return
+            self._out = None
         self._send(handle, kind, buf)
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
@@ -253,7 +316,20 @@ class Connection:
             maxlength = -1
         elif maxlength < 0:
             raise ValueError(f"negative maxlength: {maxlength}; give None for messages of any length")
-        data = self._recv(handle, kind, maxlength)
+        end = self._in
+        data: Any = end
+        if end is not None:
+            data = end.recv_bytes(maxlength)
+            if type(data) is tuple:
+                data = self._whole(data)
+                if 0 <= maxlength < len(data):
+                    data = None
+            if self._front is not None:
+                self._front.follow(end)
+            if data is end:
+                self._ring_is_over()
+        if data is end:
+            data = self._recv(handle, kind, maxlength)
         if data is None:
             self._spoil()
             raise OSError(f"bad message length: more than the maxlength of {maxlength}; the connection is unusable now")
@@ -262,7 +338,13 @@ class Connection:
             data = in_band(data, buffers or ())
             if 0 <= maxlength < len(data):
                 raise OSError(f"bad message length: {len(data)}, more than the maxlength of {maxlength}")
-        return data
+        return data  # type: ignore[no-any-return]
+
+    def _whole(self, parts: tuple[Any, ...]) -> bytes:
+        """Return the pickle of a message of the ring that is none: of an object, or of data and what it names."""
+        if len(parts) == 1:
+            return default_reducer.dumps(parts[0])
+        return enclose(parts[0], parts[1], self)
 
     def _spoil(self) -> None:
         # The rest of the message is still in the stream, so no later message could be found.
@@ -293,7 +375,9 @@ class Connection:
             if offset > len(flat):
                 raise ValueError(f"offset too large: {offset} in a buffer of {len(flat)} bytes")
             with flat[offset:] as room:
-                if self._link != MARKED:
+                if self._in is not None:
+                    got = self._ring_into(handle, kind, room)
+                elif self._link != MARKED:
                     got = self._recv_into(handle, kind, room)
                 else:  # the message may be longer than its first frame
                     whole = self.recv_bytes()
@@ -303,6 +387,21 @@ class Connection:
                     got = len(whole) if fits else whole
         if type(got) is not int:
             raise BufferTooShort(got)
+        return got
+
+    def _ring_into(self, handle: int, kind: int, room: memoryview) -> Any:
+        end = self._in
+        got = end.recv_into(room)
+        if self._front is not None:
+            self._front.follow(end)
+        if got is end:
+            self._ring_is_over()
+            return self._recv_into(handle, kind, room)
+        if type(got) is tuple:
+            got = self._whole(got)
+        if type(got) is bytes and len(got) <= len(room):
+            room[: len(got)] = got
+            got = len(got)
         return got
 
     # ---- waiting -----------------------------------------------------------------------------------------
@@ -315,7 +414,15 @@ class Connection:
         handle = self._handle
         if handle is None or not self._readable:
             self._refuse()
-        return self._poll(handle, timeout if timeout is None else check_timeout(timeout))
+        if timeout is not None:
+            timeout = check_timeout(timeout)
+        end = self._in
+        if end is not None:
+            found = end.poll(timeout)
+            if found is not end:
+                return found  # type: ignore[no-any-return]
+            self._ring_is_over()
+        return self._poll(handle, timeout)
 
     # ---- without blocking an event loop ------------------------------------------------------------------
 
@@ -327,6 +434,12 @@ class Connection:
         """
         if self._handle is None or not self._readable:
             self._refuse()
+        self._use_descriptor()
+        end = self._in
+        if end is not None:
+            obj = self.recv()  # of before
+            if self._in is not None:
+                return obj
         data, fds = await receive_frame(self)
         buffers: list[Any] | None = None
         if self._link == MARKED and data.startswith(MAGIC):
@@ -348,6 +461,7 @@ class Connection:
         """
         if self._handle is None or not self._writable:
             self._refuse()
+        self._use_descriptor()
         kind = self._kind_now()
         bag = self._bag
         data, fds = self._pickle(obj, kind) if bag is None else pack_message(obj, self, kind)
@@ -399,8 +513,12 @@ def make(
     writable: bool = True,
     unpickler: Callable[..., Any] | None = None,
     bag: Any = None,
+    side: int = -1,
 ) -> Connection:
-    """Return a connection on *handle*, of which everything is known."""
+    """Return a connection on *handle*, of which everything is known.
+
+    *bag* is what the ends of a pipe share, *side* which of them it is.
+    """
     connection = _new(Connection)
     connection._handle = handle
     connection._kind = kind
@@ -410,6 +528,12 @@ def make(
     connection._unpickler = unpickler
     connection._bag = bag
     connection._opening = None
+    connection._side = side
+    connection._front = connection._in = connection._out = None
+    if side >= 0 and bag is not None:
+        end = bag.end(side, handle, kind, readable, writable)
+        connection._in = end if readable else None
+        connection._out = end if writable else None
     return connection
 
 

@@ -69,7 +69,7 @@ class _Borrowed:
 
         kind = connection._kind_now()
         type_ = socket.SOCK_SEQPACKET if kind == PACKET else socket.SOCK_STREAM
-        self._sock = socket.socket(socket.AF_UNIX, type_, 0, connection.fileno())
+        self._sock = socket.socket(socket.AF_UNIX, type_, 0, connection._use_descriptor())
 
     def __enter__(self) -> Any:
         return self._sock

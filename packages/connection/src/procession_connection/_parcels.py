@@ -1,6 +1,7 @@
 """Arena objects and big buffers in the messages of a Pipe.
 
-A message that names objects of the arena must hold references on them until the receiver has its own. The bytes
+Most messages go through the pipe's ring in the arena, which holds the references itself. A message that names objects
+of the arena and goes through the descriptor must hold references on them until the receiver has its own. The bytes
 in a pipe cannot, so a record in the arena does, which both ends of the pipe keep: the core's Bag. The sender puts
 the references of a message in, and writes a pickle that names the bag and the entry; loading it opens the objects
 and takes the entry out.
@@ -20,6 +21,7 @@ from ._variant import core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ._connection import Connection
@@ -47,9 +49,9 @@ def _opening(bag: Any) -> bytes:
     return _CALL + default_reducer.dumps(bag.handle(), 2)[2:-1]
 
 
-def new_bag() -> Any:
-    """Return the record of a new pipe; None on the portable variant."""
-    return None if core is None else core.Bag()
+def new_record() -> Any:
+    """Return what the ends of a new pipe share; None on the portable variant."""
+    return None if core is None else core.Pipe()
 
 
 class _Outgoing(_local):
@@ -77,18 +79,49 @@ def pack_message(obj: object, connection: Connection, kind: int) -> tuple[bytes,
         message = pack(obj)
     finally:
         stack.pop()
-    fds = entry[1]
-    refs = message.refs
+    return enclose(message.data, message.refs, connection), entry[1]
+
+
+def enclose(data: bytes, refs: Sequence[Any], connection: Connection) -> bytes:
+    """Return a pickle that gives what *data*, which names the arena objects *refs*, is the message of.
+
+    The pipe of *connection* keeps them until it is loaded.
+    """
     if not refs:
-        return message.data, fds
+        return data
     bag = connection._bag
     opening = connection._opening
     if opening is None:
         opening = connection._opening = _opening(bag)
-    data = message.data
     place, generation = bag.put(list(refs))
     words = _WORDS.pack(b"\x8a\x08", place, b"\x8a\x08", generation, b"\x8e", len(data))
-    return b"".join((opening, words, data, _END)), fds
+    return b"".join((opening, words, data, _END))
+
+
+def _pack(obj: object) -> Any:
+    # For the ring of a one-way pipe: bytes, or bytes and the arena objects that they name.
+    message = pack(obj)
+    refs = message.refs
+    return (message.data, refs) if refs else message.data
+
+
+def _pack_beside(obj: object) -> Any:
+    # For one whose descriptor carries others: the third is the list of those, which cannot go through the ring.
+    stack = _outgoing.stack
+    entry: list[Any] = [len(transfer_scopes()) + 1, None]
+    stack.append(entry)
+    try:
+        message = pack(obj)
+    finally:
+        stack.pop()
+    refs = message.refs
+    if entry[1] is not None:
+        return message.data, refs, entry[1]
+    return (message.data, refs) if refs else message.data
+
+
+if core is not None:
+    core.bind_pipe(_pack, _pack_beside, unpack, _loads)
 
 
 def send_beside(fd: int) -> FrameDescriptor | None:

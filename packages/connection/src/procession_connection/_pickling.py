@@ -24,19 +24,25 @@ def _leaves_the_tree() -> bool:
 def reduce_connection(connection: Connection) -> tuple[Any, ...]:
     """Reduce a connection. Raises OSError if it is closed, TypeError for a restricted one that leaves the
     tree."""
-    fd = connection.fileno()
     readable, writable = connection.readable, connection.writable
+    transfer = current_transfer()
     if _leaves_the_tree():
         if connection._unpickler is not None:
             raise TypeError("a connection with a restricted unpickler cannot leave the process tree")
-        return rebuild_connection, (token_for(fd), readable, writable)
+        return rebuild_connection, (token_for(connection._use_descriptor()), readable, writable)
     bag = None
-    transfer = current_transfer()
-    if connection._bag is not None and transfer is not None:
+    side = -1
+    if connection._bag is None or transfer is None or not getattr(transfer, "holds", True):
+        fd = connection._use_descriptor()  # whoever gets it knows nothing of the ring
+    else:
+        if connection._handle is None:
+            connection._refuse()
+        fd = connection._handle
         transfer.hold(connection._bag)
         bag = connection._bag.handle()
+        side = connection._side
     link, unpickler = connection._link, connection._unpickler
-    return rebuild_own, (token_for(fd), readable, writable, connection._kind, link, unpickler, bag)
+    return rebuild_own, (token_for(fd), readable, writable, connection._kind, link, unpickler, bag, side)
 
 
 def rebuild_connection(token: Any, readable: bool = True, writable: bool = True) -> Connection:
@@ -45,13 +51,13 @@ def rebuild_connection(token: Any, readable: bool = True, writable: bool = True)
 
 
 def rebuild_own(
-    token: Any, readable: bool, writable: bool, kind: int, link: int, unpickler: Any, bag: Any
+    token: Any, readable: bool, writable: bool, kind: int, link: int, unpickler: Any, bag: Any, side: int = -1
 ) -> Connection:
     """Make a connection of a token that came from this process tree."""
     if link not in (PLAIN, TREE, WIRE, MARKED):
         raise ValueError(f"unknown link {link!r} in a pickled connection")
     record = None if bag is None else open_bag(bag)
-    return make(token.detach(), kind, link, readable, writable, unpickler, record)
+    return make(token.detach(), kind, link, readable, writable, unpickler, record, side)
 
 
 def reduce_listener(listener: Listener) -> tuple[Any, ...]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from ._connection import Connection, make
-from ._kinds import PACKET, PIPE, TREE, UNIX
-from ._parcels import new_bag
-from ._variant import core
+from ._kinds import PIPE, TREE, UNIX
+from ._parcels import new_record
 
 
 def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
@@ -17,16 +16,15 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
 
     Raises OSError when no descriptors are left.
     """
-    bag = new_bag()
+    record = new_record()
     if not duplex:
         reader, writer = os.pipe()
-        return make(reader, PIPE, TREE, writable=False, bag=bag), make(
-            writer, PIPE, TREE, readable=False, bag=bag
+        return make(reader, PIPE, TREE, writable=False, bag=record, side=0), make(
+            writer, PIPE, TREE, readable=False, bag=record, side=1
         )
     import _socket as socket
 
-    # Packets let the C core take a small message, header and all, with one read that cannot touch the next.
-    kind = PACKET if core is not None else UNIX
-    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET if kind == PACKET else socket.SOCK_STREAM)
+    # A stream, as CPython's, so that its own package in another process can read what comes through the descriptor.
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     first, second = (end.detach() for end in ends)
-    return make(first, kind, TREE, bag=bag), make(second, kind, TREE, bag=bag)
+    return make(first, UNIX, TREE, bag=record, side=0), make(second, UNIX, TREE, bag=record, side=1)

@@ -21,6 +21,8 @@ class FrameTransfer:
 
     spawning = False
     wire = False
+    holds = False
+    """Whether ``hold()`` keeps what it is given."""
     fds: list[int] | None = None
 
     def hold(self, shared: object) -> None:

@@ -10,5 +10,5 @@ if TYPE_CHECKING:
     from typing import Any
 
 core: Any = getattr(procession_native, "core", None) if native_requested() else None
-if not hasattr(core, "frame_send"):
+if not hasattr(core, "bind_pipe"):
     core = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from procession_core import check_timeout, deadline_after, remaining
 
 from . import _framing
+from ._connection import Connection
+from ._variant import core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +24,16 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     Raises OSError for what is closed, ValueError for what has no descriptor.
     """
     objects = object_list if type(object_list) is list else list(object_list)
-    fds = []
+    fds: list[int] = []
     asked = []
+    rings: list[Any] = []
     for obj in objects:
+        if type(obj) is Connection and (end := obj._in) is not None and obj._front is None:
+            if not rings:
+                rings = [None] * len(objects)
+            rings[len(fds)] = end
+            fds.append(obj._handle)  # type: ignore[arg-type]
+            continue
         if type(obj) is int:
             if obj < 0:
                 raise ValueError(f"Invalid file descriptor: {obj}")
@@ -44,20 +53,27 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
         if hasattr(obj, "_has_input"):
             asked.append(len(fds) - 1)
     if asked:
-        return _wait_asking(objects, fds, asked, check_timeout(timeout))
-    return [objects[position] for position in _framing.wait(fds, check_timeout(timeout))]
+        return _wait_asking(objects, fds, rings, asked, check_timeout(timeout))
+    return [objects[position] for position in _ready(fds, rings, check_timeout(timeout))]
 
 
-def _wait_asking(objects: list[Any], fds: list[int], asked: list[int], timeout: float | None) -> list[Any]:
+def _ready(fds: list[int], rings: list[Any], timeout: float | None) -> list[int]:
+    return core.pipe_wait(fds, rings, timeout) if rings else _framing.wait(fds, timeout)
+
+
+def _wait_asking(
+    objects: list[Any], fds: list[int], rings: list[Any], asked: list[int], timeout: float | None
+) -> list[Any]:
     # Some descriptors do not say it all. What is decrypted already does not make one readable, and a record without
     # a message does; a queue's is rung a moment after the item is there, and a process that put it and ended in that
     # moment must not look as if it had ended without. Such objects are asked, before and after.
     deadline = deadline_after(timeout)
     while True:
         before = any(objects[position]._has_input() for position in asked)
-        found = set(_framing.wait(fds, 0.0 if before else remaining(deadline)))
+        found = set(_ready(fds, rings, 0.0 if before else remaining(deadline)))
         ready = found.difference(asked).union(position for position in asked if objects[position]._has_input())
         if ready or (deadline is not None and remaining(deadline) == 0.0):
             return [obj for position, obj in enumerate(objects) if position in ready]
         for position in found:
-            fds[position] = objects[position].fileno()  # quiet again
+            if not rings or rings[position] is None:
+                fds[position] = objects[position].fileno()  # quiet again

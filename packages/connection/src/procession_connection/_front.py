@@ -1,0 +1,53 @@
+"""What stands before the descriptor of a pipe while messages from before are left in its ring.
+
+Somebody who asked for the descriptor waits for it to become readable, and it must be as long as there is something to
+receive. What is left in the ring does not make it so.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Front:
+    """A descriptor that is readable when *handle* is, and until ``quiet()`` is called.
+
+    Raises OSError when no descriptors are left.
+    """
+
+    def __init__(self, handle: int) -> None:
+        from os import EFD_CLOEXEC, close, eventfd
+        from select import EPOLLIN, EPOLLRDHUP, epoll
+
+        self._close = close
+        self._light = eventfd(1, EFD_CLOEXEC)
+        try:
+            self._epoll = epoll()
+        except OSError:
+            close(self._light)
+            raise
+        self._epoll.register(self._light, EPOLLIN)
+        self._epoll.register(handle, EPOLLIN | EPOLLRDHUP)
+
+    def fileno(self) -> int:
+        """Return the descriptor, the same for the life of the connection."""
+        return self._epoll.fileno()
+
+    def follow(self, end: Any) -> None:
+        """Become quiet if nothing is left in the ring of *end*."""
+        if self._light >= 0 and not end.has():
+            self.quiet()
+
+    def quiet(self) -> None:
+        """From now on only the descriptor itself counts."""
+        light, self._light = self._light, -1
+        if light >= 0:
+            self._epoll.unregister(light)
+            self._close(light)
+
+    def close(self) -> None:
+        """Close what stands before the descriptor."""
+        self.quiet()
+        self._epoll.close()

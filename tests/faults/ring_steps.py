@@ -1,0 +1,165 @@
+"""Kills a process at every store of every operation on the ring of a pipe.  Run by test_ring_steps.py.
+
+A program of its own, because it needs the build of the core that dies on request.  For each scenario and each
+k = 1, 2, … a forked child arms the k-th fault point, runs the operation and dies there.  The survivors then find
+every message delivered once and in order, but for those in the hands of the killed process; then the end of the stream;
+no message hidden from one who waits; and all memory back.  A scenario ends with the first k that the operation
+does not reach.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from procession_connection import Pipe, wait
+from procession_native import core
+
+SEEN: dict[str, int] = {}
+PATIENCE = 20.0
+
+
+def require(truth: Any, what: str) -> None:
+    if not truth:
+        raise AssertionError(what)
+
+
+def reap(pid: int) -> int:
+    _, status = os.waitpid(pid, 0)
+    core.note_exit(pid, status)
+    return os.waitstatus_to_exitcode(status)
+
+
+def used() -> int:
+    gc.collect()
+    core.sweep()
+    return int(core.memory()["used"])
+
+
+def item(i: int) -> Any:
+    """Messages of every way to travel: a tagged value, a pickle, a block, a block that a pickle names."""
+    shapes = [lambda: i, lambda: [i], lambda: b"%d " % i + b"x" * 40_000, lambda: [i, bytearray(70_000)]]
+    return shapes[i % 4]()
+
+
+def number(thing: Any) -> int:
+    return int(thing[0]) if isinstance(thing, list) else int(thing.split()[0]) if isinstance(thing, bytes) else thing
+
+
+def rest(reader: Any, name: str) -> list[int]:
+    """Everything up to the end of the stream; a reader that sleeps must be woken for it."""
+    found = []
+    while True:
+        require(wait([reader], PATIENCE) and reader.poll(PATIENCE), f"{name}: nothing comes")
+        try:
+            found.append(number(reader.recv()))
+        except EOFError:
+            return found
+
+
+def run(name: str, duplex: bool, before: list[int], operation: Callable[[Any, Any], Any], adds: list[int], takes: int,
+        asleep: bool = False, descriptor: bool = False) -> None:  # fmt: skip
+    k = 0
+    ended = False
+    while not ended:
+        k += 1
+        start = used()
+        reader, writer = Pipe(duplex)
+        if asleep:
+            reader.poll(0.001)  # leaves the wish to be woken
+        for i in before:
+            writer.send(item(i))
+        pid = os.fork()
+        if pid == 0:
+            core.fault_set(k)
+            operation(reader, writer)
+            core.fault_set(0)
+            os._exit(0)
+        code = reap(pid)
+        ended = code == 0
+        label = f"{name}, step {k}"
+        require(ended or code == -signal.SIGKILL, f"{label}: exit code {code}")
+        if descriptor:
+            fd = reader.fileno()
+            found_early = [number(reader.recv()) for _ in range(len(before)) if select.select([fd], [], [], 0)[0]]
+        else:
+            found_early = []
+        for i in (1000, 1001, 1002, 1003):
+            writer.send(i)
+        writer.close()
+        found = found_early + rest(reader, label)
+        require(found[-4:] == [1000, 1001, 1002, 1003], f"{label}: later messages are lost: {found}")
+        found = found[:-4]
+        old = [i for i in found if i in before]
+        new = [i for i in found if i not in before]
+        taken = len(before) - len(old)
+        require(old == before[taken:], f"{label}: {found} is not a tail of {before}")
+        require(taken <= takes and (not ended or taken == takes), f"{label}: {taken} messages are gone")
+        require(new == adds[: len(new)] and (not ended or new == adds), f"{label}: {new} of {adds} arrived")
+        reader.close()
+        del reader, writer
+        left = used() - start
+        require(left == 0, f"{label}: {left} bytes are not given back")
+        wrong = core.check()
+        require(wrong is None, f"{label}: {wrong}")
+    SEEN[name] = k - 1
+    print(name, k - 1, file=sys.stderr, flush=True)
+
+
+def send(numbers: list[int]) -> Callable[[Any, Any], None]:
+    def operation(reader: Any, writer: Any) -> None:
+        for i in numbers:
+            writer.send(item(i))
+
+    return operation
+
+
+def receive(count: int) -> Callable[[Any, Any], None]:
+    def operation(reader: Any, writer: Any) -> None:
+        for _ in range(count):
+            reader.recv()
+
+    return operation
+
+
+def look(reader: Any, writer: Any) -> None:
+    reader.poll(0.001)
+    reader.poll(0.001)
+
+
+def drop(reader: Any, writer: Any) -> None:
+    one, other = Pipe()
+    other.send(item(0))
+    one.send(item(3))
+    one.close()
+    other.close()
+    del one, other
+    gc.collect()
+
+
+core.ensure()
+for duplex in (True, False):
+    for i in range(4):
+        warm_reader, warm_writer = Pipe(duplex)
+        warm_writer.send(item(i))
+        warm_reader.recv()
+        warm_reader.close()
+        warm_writer.close()
+        del warm_reader, warm_writer
+    way = "duplex" if duplex else "simplex"
+    run(f"{way}: send", duplex, [], send([4, 5, 6, 7]), [4, 5, 6, 7], 0)
+    run(f"{way}: send to one asleep", duplex, [], send([4, 5]), [4, 5], 0, asleep=True)
+    run(f"{way}: receive", duplex, [4, 5, 6, 7], receive(4), [], 4)
+    run(f"{way}: wait", duplex, [], look, [], 0)
+    run(f"{way}: writer asks for the descriptor", duplex, [4, 5], lambda r, w: w.fileno(), [], 0, asleep=True)
+    run(f"{way}: reader asks for the descriptor", duplex, [4, 5], lambda r, w: r.fileno(), [], 0, asleep=True)
+    run(f"{way}: the survivor asks", duplex, [4, 5], lambda r, w: w.fileno(), [], 0, asleep=True, descriptor=True)
+    run(f"{way}: close", duplex, [4], lambda r, w: (r.close(), w.close()), [], 0)
+run("make and drop", False, [], drop, [], 0)
+print(json.dumps(SEEN))
