@@ -36,8 +36,9 @@ class Cluster:
     """``dask scheduler`` and ``dask worker`` as processes of their own."""
 
     def __init__(
-        self, folder: Path, workers: int = 2, tls: tuple[str, ...] = (), security: Any = None
+        self, folder: Path, workers: int = 2, tls: tuple[str, ...] = (), security: Any = None, path: str = ""
     ) -> None:
+        self.path = path  # what comes first on the path of scheduler and workers
         self.file = folder / "scheduler.json"
         self.members: list[subprocess.Popen[bytes]] = []
         self._run(
@@ -73,7 +74,10 @@ class Cluster:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(filter(None, [self.path, str(ROOT), *sys.path])),
+                },
             )
         )
 

@@ -18,7 +18,6 @@ from procession_pool._task_context import watched
 from procession_pool._worker import adopt_state
 
 from ._iterators import IMapIterator
-from ._remote import run_chunk
 from ._results import AsyncResult
 from ._submission import Call, Submission
 
@@ -192,9 +191,8 @@ class Pool:
         # of a few tasks each brings it along, or all would go to the worker that has it.
         plain = [part for part in parts if not part.big]
         if len(plain) > 2 * max(self._processes, self._engine.threads()):
-            client = self._engine.client
-            runner = client.submit(pickle.loads, call.pickled(partial(run_chunk, call.head)), pure=False)
-            futures = client.map(operator.call, [runner] * len(plain), [p.data for p in plain], pure=False)
+            runners = [call.runner()] * len(plain)
+            futures = self._engine.client.map(operator.call, runners, [p.data for p in plain], pure=False)
             for part, future in zip(plain, futures, strict=True):
                 part.watch(future)
         else:

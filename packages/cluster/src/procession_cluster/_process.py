@@ -7,6 +7,7 @@ import itertools
 from procession_core import ProcessStateError, check_timeout
 
 from ._remote import run_process
+from ._sending import submit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Process:
         import cloudpickle
 
         work = cloudpickle.dumps((self._target or (lambda: None), self._args, self._kwargs))
-        self._future = self._engine.client.submit(run_process, work, pure=False, retries=0)
+        self._future = submit(self._engine.client, self.name, run_process, work)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the task is over, at most *timeout* seconds. Raises ServerDiedError if the scheduler dies."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
+from functools import partial
 
 from ._outcomes import unpack
 from ._remote import run_chunk
+from ._sending import submit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class Call:
         self.name = str(getattr(function, "__qualname__", function))
         self._function = (*start, function, mode, limits)
         self._head: bytes | None = None
+        self._runner: Any = None
         # id -> (the object, or its id could be given to another one; its future)
         self._known: dict[int, tuple[Any, Any]] = {}
 
@@ -52,6 +56,13 @@ class Call:
         if self._head is None:
             self._head = self.pickled(self._function)
         return self._head
+
+    def runner(self) -> Any:
+        """Return the future of the function that runs a chunk: sent once, for all chunks."""
+        if self._runner is None:
+            work = self.pickled(partial(run_chunk, self.head))
+            self._runner = self.engine.client.submit(pickle.loads, work, pure=False)
+        return self._runner
 
     def send_ahead(self, value: Any, again: bool = False) -> Any:
         """Return the future of a big argument; it is sent once, however many tasks use it."""
@@ -92,9 +103,13 @@ class Submission:
 
     def submit(self) -> None:
         """Send it, as a task of its own."""
-        client = self.call.engine.client
-        big = [self.call.send_ahead(value, self._lost > 0) for value in self.big]
-        self.watch(client.submit(run_chunk, self.call.head, self.data, *big, pure=False))
+        call = self.call
+        client = call.engine.client
+        if not self.big:
+            self.watch(submit(client, call.name, run_chunk, call.head, self.data))
+            return
+        big = [call.send_ahead(value, self._lost > 0) for value in self.big]
+        self.watch(client.submit(operator.call, call.runner(), self.data, *big, pure=False))
 
     def watch(self, future: Any) -> None:
         """Take the future that will have its result."""
