@@ -204,3 +204,29 @@ def test_packages_that_replace_the_machinery_keep_the_original(tmp_path: Path) -
     (tmp_path / "neighbour.py").write_text("import multiprocessing\n")
     done = python("-m", "procession", "-c", GUEST, str(tmp_path))
     assert done.returncode == 0, done.stderr
+
+
+STOPPED = """
+import multiprocessing.forkserver as fs
+import multiprocessing as mp
+
+if __name__ == "__main__":
+    mp.set_start_method("forkserver")
+    pids = set()
+    for _ in range(2):
+        fs.ensure_running()
+        pids.add(fs._forkserver._forkserver_pid)
+        fs._forkserver._stop()
+        fs._forkserver._stop()
+        child = mp.Process(target=print, args=("ran",))
+        child.start()
+        child.join()
+    assert len(pids) == 2
+"""
+
+
+def test_fork_server_can_be_stopped_as_programs_do(tmp_path: Path) -> None:
+    script = tmp_path / "stopped.py"
+    script.write_text(STOPPED)
+    done = python("-m", "procession", str(script))
+    assert done.returncode == 0 and done.stdout.split() == ["ran", "ran"], done.stderr

@@ -112,7 +112,7 @@ def test_fresh_memory_is_zero_though_it_was_used_before():
 @pytest.mark.parametrize("wrong", ["w", "z", "", "ii", 5, None, int, [], "Q "])
 def test_wrong_types_are_refused(wrong):
     for make in (lambda: RawValue(wrong), lambda: RawArray(wrong, 3)):
-        with pytest.raises(TypeError, match="this type has no size.*c, u, b, B"):
+        with pytest.raises(TypeError, match="^this type has no size: bad typecode .*c, u, b, B"):
             make()
 
 

@@ -20,5 +20,10 @@ class ForkServer:
         connection = _zygotes._connection
         return None if connection is None else connection.zygote
 
+    def _stop(self) -> None:
+        """End the fork server; the next start makes a new one. Its children live on."""
+        if _zygotes._connection is not None:
+            _zygotes._connection.bury()
+
 
 _forkserver = ForkServer()

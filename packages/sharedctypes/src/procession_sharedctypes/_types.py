@@ -43,7 +43,7 @@ def resolve(typecode_or_type: Any) -> Any:
     elif isinstance(typecode_or_type, type) and issubclass(typecode_or_type, _CData):
         return typecode_or_type
     raise TypeError(
-        f"this type has no size: {typecode_or_type!r} is neither a typecode ({', '.join(typecode_to_type)}) "
+        f"this type has no size: bad typecode {typecode_or_type!r}, neither a code ({', '.join(typecode_to_type)}) "
         "nor a ctypes type"
     )
 
