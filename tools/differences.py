@@ -22,6 +22,10 @@ CPython's own tests of `multiprocessing` run against procession (`tox -e conform
 for a rule of the design; every other one must.
 """
 
+UNNOTICED = """\
+## What no test of CPython notices
+"""
+
 MANUAL = """\
 ## What has changed since the manual of Python 2.6
 
@@ -44,6 +48,9 @@ def page() -> str:
             f"## {entry['rule']}\n\n{entry['instead']}\n\n```python\n{entry['example'].strip()}\n```\n\n"
             f"Tests of CPython that say otherwise{only}: {tests}.\n"
         )
+    parts.append(UNNOTICED)
+    for entry in entries["unnoticed"]:
+        parts.append(f"{entry['what']} {entry['instead']}\n\n```python\n{entry['example'].strip()}\n```\n")
     rows = "".join(f"| {e['section']} | {e['manual']} | {e['today']} |\n" for e in entries["manual"])
     return "\n".join([*parts, f"{MANUAL}{rows}"])
 

@@ -206,6 +206,12 @@ def read_differences() -> list[dict[str, Any]]:
     return entries
 
 
+def read_unnoticed() -> list[dict[str, str]]:
+    """Return what differs although no test of CPython notices."""
+    entries: list[dict[str, str]] = tomllib.loads(DIFFERENCES.read_text(encoding="utf-8"))["unnoticed"]
+    return entries
+
+
 def read_manual() -> list[dict[str, str]]:
     """Return where the manual of Python 2.6 differs from today's documentation, which holds."""
     entries: list[dict[str, str]] = tomllib.loads(DIFFERENCES.read_text(encoding="utf-8"))["manual"]

@@ -59,6 +59,14 @@ def test_known_differences_are_few_and_complete() -> None:
         compile(entry["example"], "example", "exec")
 
 
+def test_what_goes_unnoticed_is_shown_by_tests() -> None:
+    for entry in runner.read_unnoticed():
+        assert set(entry) == {"what", "instead", "example", "test"} and all(entry.values())
+        compile(entry["example"], "example", "exec")
+        file, _, name = entry["test"].partition("::")
+        assert f"\ndef {name}(" in (runner.HERE.parent / file).read_text(encoding="utf-8")
+
+
 @pytest.mark.skipif(not TOOL.exists(), reason="needs the repository")
 def test_documentation_lists_the_known_differences() -> None:
     done = subprocess.run([sys.executable, str(TOOL), "--check"], capture_output=True, text=True, timeout=60)

@@ -187,3 +187,16 @@ def test_async_accept_takes_from_both():
                         assert (kind_of(accepted) == PACKET) == (kind == socket.SOCK_SEQPACKET)
 
     asyncio.run(main())
+
+
+def test_descriptor_is_a_socket_only_without_packets():
+    with Listener() as listener:
+        number = os.dup(listener.fileno())
+        with pytest.raises(OSError):
+            socket.socket(fileno=number)
+        os.close(number)
+        assert not select.select([listener], [], [], 0)[0]
+        with Client(listener.address):
+            assert select.select([listener], [], [], 5)[0] == [listener] == wait([listener], 5)
+    with Listener(packets=False) as listener, socket.socket(fileno=os.dup(listener.fileno())) as sock:
+        assert sock.getsockname() == listener.address
