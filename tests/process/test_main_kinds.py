@@ -249,3 +249,33 @@ def test_output_is_in_the_order_of_the_program(start_method, tmp_path):
     (tmp_path / "flushed.py").write_text(FLUSHED)
     done = run(["flushed.py", start_method], tmp_path)
     assert done.stdout.splitlines() == ["parent 0", "child 0", "parent 1", "child 1"], done.stderr
+
+
+WITHOUT_STREAMS = """
+import os, sys
+import procession_process as pp
+
+def work():
+    print("out", flush=True) if sys.stdout else None
+    os.open("ran", os.O_CREAT | os.O_WRONLY)
+
+if __name__ == "__main__":
+    pp.set_start_method(sys.argv[1])
+    for _ in range(3):
+        process = pp.Process(target=work)
+        process.start()
+        process.join()
+        os.rename("ran", "seen")
+        if process.exitcode:
+            sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_programs_without_standard_streams(start_method, tmp_path, closed):
+    """What is opened first gets the number of a stream; a child must not print into it."""
+    (tmp_path / "without.py").write_text(WITHOUT_STREAMS)
+    command = f'exec {closed}; "$0" without.py {start_method}'
+    done = subprocess.run(["bash", "-c", command, sys.executable], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0
+    assert (tmp_path / "seen").exists()

@@ -70,10 +70,19 @@ static int open_view(struct arena *a, int fd, int lease_fd)
     return AR_OK;
 }
 
+/* A spawned child has the descriptor under the same number, and must not take it for its standard output. */
+static int above_stdio(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO) return fd;
+    int up = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(fd);
+    return up;
+}
+
 int arena_create(struct arena *a, uint64_t limit)
 {
-    int fd = memfd_create("procession", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    int lease_fd = memfd_create("procession-lease", MFD_CLOEXEC);
+    int fd = above_stdio(memfd_create("procession", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    int lease_fd = above_stdio(memfd_create("procession-lease", MFD_CLOEXEC));
     if (fd < 0 || lease_fd < 0 || heap_grow_file(fd, HEAP_OFFSET + 64 * PAGE) != AR_OK) goto fail;
     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
     int r = open_view(a, fd, lease_fd);

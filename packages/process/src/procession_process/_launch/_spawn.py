@@ -47,10 +47,11 @@ def _inheritable_strays(wanted: list[int]) -> list[int]:
     except OSError:
         return []
     strays = []
+    most = os.sysconf("SC_OPEN_MAX")  # a number above a limit that was lowered cannot be named here
     for name in names:
         fd = int(name)
         try:
-            if fd > 2 and fd not in wanted and os.get_inheritable(fd):
+            if 2 < fd < most and fd not in wanted and os.get_inheritable(fd):
                 strays.append(fd)
         except OSError:  # the listing's own descriptor
             pass
@@ -88,6 +89,8 @@ def spawn_interpreter(module: str, fds: list[int], hidden: tuple[int, ...] = ())
 
     Raises OSError, ValueError where the interpreter is not known.
     """
+    if min((*fds, *hidden), default=3) < 3:
+        return _spawn_above_stdio(module, fds, hidden)
     keep = [*fds, *hidden, *arena_fds()]
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     # A descriptor duplicated onto itself loses its close-on-exec flag.
@@ -103,6 +106,18 @@ def spawn_interpreter(module: str, fds: list[int], hidden: tuple[int, ...] = ())
     command = command_line(module, fds, unblock)
     start = os.posix_spawn if os.path.dirname(command[0]) else os.posix_spawnp
     return start(command[0], command, os.environ, file_actions=actions, **options)
+
+
+def _spawn_above_stdio(module: str, fds: list[int], hidden: tuple[int, ...]) -> int:
+    # This process runs without a standard stream, whose number something got that the child would take for it.
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    moved = {fd: fcntl(fd, F_DUPFD_CLOEXEC, 3) for fd in {*fds, *hidden} if fd < 3}
+    try:
+        return spawn_interpreter(module, [moved.get(fd, fd) for fd in fds], tuple(moved.get(fd, fd) for fd in hidden))
+    finally:
+        for fd in moved.values():
+            os.close(fd)
 
 
 class Popen(BasePopen):
