@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from ._framing_portable import LONG, SHORT, TRUNCATED, header
+from procession_core import NotSupportedError
+
+from ._header import LONG, SHORT, TRUNCATED, header
 from ._kinds import PACKET, PIPE, STREAM
 
 TYPE_CHECKING = False
@@ -40,6 +43,10 @@ async def until(fd: int, writing: bool) -> None:
         remove(fd)
 
 
+def _refusal() -> Exception:
+    return NotSupportedError("connections cannot be awaited on Windows; call recv() and send() in a thread")
+
+
 class _Ends:
     """Reads and writes on one connection that never block: they raise BlockingIOError instead."""
 
@@ -50,6 +57,8 @@ class _Ends:
         self.fds: list[int] | None = None
 
     def _socket(self) -> Any:
+        if sys.platform == "win32":
+            raise _refusal()
         import socket
 
         type_ = socket.SOCK_SEQPACKET if self.kind == PACKET else socket.SOCK_STREAM
@@ -57,11 +66,13 @@ class _Ends:
         return socket.socket(family, type_, 0, self.fd)
 
     def read(self, size: int) -> bytes:
+        if sys.platform == "win32":
+            raise _refusal()
         if self.kind == PIPE:
-            from select import POLLIN, poll
+            import select
 
-            poller = poll()
-            poller.register(self.fd, POLLIN)
+            poller = select.poll()
+            poller.register(self.fd, select.POLLIN)
             if not poller.poll(0):
                 raise BlockingIOError
             return os.read(self.fd, size)
@@ -86,11 +97,13 @@ class _Ends:
         return data
 
     def write(self, view: memoryview, fds: list[int]) -> int:
+        if sys.platform == "win32":
+            raise _refusal()
         if self.kind == PIPE:
-            from select import POLLOUT, poll
+            import select
 
-            poller = poll()
-            poller.register(self.fd, POLLOUT)
+            poller = select.poll()
+            poller.register(self.fd, select.POLLOUT)
             if not poller.poll(0):
                 raise BlockingIOError
             return os.write(self.fd, view[:_PIPE_PIECE])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from time import monotonic
 
 from procession_core import TimeoutError, check_timeout  # noqa: A004 - the documented name
@@ -161,13 +162,17 @@ def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> A
 def _finish(peer: Pending, deadline: float | None) -> None:
     import select
 
-    poller = select.poll()
     while True:
-        poller.register(peer.fd, select.POLLOUT if peer.writes else select.POLLIN)
         left = None if deadline is None else (deadline - monotonic()) * 1000
         if left is not None and left <= 0:
             peer.close()
             raise TimeoutError(f"no answer from the listener at {peer.peer!r} in time")
-        ready = poller.poll(None if left is None else min(left, 2**31 - 1))
-        if peer.advance(bool(ready)):
+        if sys.platform == "win32":
+            reading, writing = ([], [peer.fd]) if peer.writes else ([peer.fd], [])
+            ready = any(select.select(reading, writing, [], None if left is None else left / 1000))
+        else:
+            poller = select.poll()
+            poller.register(peer.fd, select.POLLOUT if peer.writes else select.POLLIN)
+            ready = bool(poller.poll(None if left is None else min(left, 2**31 - 1)))
+        if peer.advance(ready):
             return

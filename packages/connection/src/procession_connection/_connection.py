@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from procession_core import BufferTooShort, check_timeout, default_reducer, transfer_scopes
 from procession_shm import oob_threshold
 
@@ -127,7 +125,7 @@ class Connection:
                 end.closed()
 
     def _close(self, handle: int) -> None:
-        os.close(handle)
+        _framing.close(handle)
 
     def __enter__(self) -> Self:
         return self

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from procession_core import NotSupportedError
+
 from ._kinds import PACKET
 
 TYPE_CHECKING = False
@@ -19,12 +21,20 @@ _ACKNOWLEDGE = sys.platform == "darwin" or sys.version_info >= (3, 14)
 one byte. CPython's package does that from 3.14 on everywhere, and would miss the byte, or stumble over it."""
 
 
+def _refusal() -> Exception:
+    return NotSupportedError(
+        "descriptors cannot be sent over a connection on Windows; give the object to the Process at its start"
+    )
+
+
 def sendfds(sock: Any, fds: Sequence[int], acknowledged: bool = _ACKNOWLEDGE) -> None:
     """Send *fds* over the Unix socket *sock*. Blocks while its buffer is full, and from Python 3.14 on until they
     have been received.
 
     Raises OSError, RuntimeError if something else than the receiver's acknowledgement comes back.
     """
+    if sys.platform == "win32":
+        raise _refusal()
     import socket
     from array import array
 
@@ -38,6 +48,8 @@ def recvfds(sock: Any, size: int, acknowledge: bool = _ACKNOWLEDGE) -> list[int]
 
     Raises EOFError at the end of the stream, RuntimeError if the bytes came without that many descriptors.
     """
+    if sys.platform == "win32":
+        raise _refusal()
     import os
     import socket
     from array import array
@@ -64,7 +76,11 @@ def recvfds(sock: Any, size: int, acknowledge: bool = _ACKNOWLEDGE) -> list[int]
 class _Borrowed:
     """Context manager: a socket object on a connection's descriptor, which stays the connection's."""
 
+    _sock: Any
+
     def __init__(self, connection: Connection) -> None:
+        if sys.platform == "win32":
+            raise _refusal()
         import socket
 
         kind = connection._kind_now()

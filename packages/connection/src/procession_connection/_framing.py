@@ -14,13 +14,16 @@ Both offer the same functions; docs/internals/wire-format.md gives the layout of
   *timeout* seconds, which are spent looking: microseconds.
 - ``poll(fd, timeout)``: whether something can be read within *timeout* seconds (None for ever).
 - ``wait(fds, timeout)``: the positions in *fds* of those that can be read.
+- ``close(fd)``: close it.
 
 Receiving raises EOFError at the end of the stream between two messages and OSError inside one.
 """
 
 from __future__ import annotations
 
-from . import _framing_portable
+import os
+import sys
+
 from ._variant import core
 
 TYPE_CHECKING = False
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     read_soon: Callable[[int, int, float], bytes | None]
     poll: Callable[[int, float | None], bool]
     wait: Callable[[Sequence[int], float | None], list[int]]
+    close: Callable[[int], None]
 
 if core is not None:
     kind_of = core.frame_kind
@@ -50,7 +54,24 @@ if core is not None:
     read_soon = core.frame_read_soon
     poll = core.frame_poll
     wait = core.frame_wait
+    close = os.close
+elif sys.platform == "win32":
+    from . import _framing_windows
+
+    kind_of = _framing_windows.kind_of
+    send = _framing_windows.send
+    send_plain = _framing_windows.send_plain
+    send_fds = _framing_windows.send_fds
+    recv = _framing_windows.recv
+    recv_fds = _framing_windows.recv_fds
+    recv_into = _framing_windows.recv_into
+    read_soon = _framing_windows.read_soon
+    poll = _framing_windows.poll
+    wait = _framing_windows.wait
+    close = _framing_windows.close
 else:
+    from . import _framing_portable
+
     kind_of = _framing_portable.kind_of
     send = _framing_portable.send
     send_plain = _framing_portable.send_plain
@@ -61,3 +82,4 @@ else:
     read_soon = _framing_portable.read_soon
     poll = _framing_portable.poll
     wait = _framing_portable.wait
+    close = os.close

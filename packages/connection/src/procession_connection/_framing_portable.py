@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-from struct import Struct
+import sys
 from time import monotonic
 
+if sys.platform == "win32":
+    raise ImportError("procession_connection._framing_portable needs POSIX; _framing_windows is its sibling")
+
+from ._header import LONG, SHORT, TRUNCATED, header
 from ._kinds import PACKET, PIPE, STREAM, UNIX
 
 TYPE_CHECKING = False
@@ -14,24 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-SHORT = Struct("!i")
-LONG = Struct("!Q")
-LARGEST_SHORT = 0x7FFFFFFF
 _JOIN_LIMIT = 16384
 """Up to this size the header and the payload are copied together for one write; CPython does the same."""
 _READ_LIMIT = 1 << 20
 _MOST_GROWTH = 1 << 28
 _MAX_FDS = 253
 """What Linux carries beside one byte (SCM_MAX_FD)."""
-TRUNCATED = "got end of file during message"
 _POLL_READ = select.POLLIN | select.POLLPRI if hasattr(select, "poll") else 0
-
-
-def header(size: int) -> bytes:
-    """Return what stands before a payload of *size* bytes."""
-    if size <= LARGEST_SHORT:
-        return SHORT.pack(size)
-    return SHORT.pack(-1) + LONG.pack(size)
 
 
 def _around(fd: int, family: int = -1, type: int = -1) -> Any:

@@ -399,13 +399,19 @@ class Listener:
         else:
             import select
 
-            poller = select.poll()
-            for fd in own:
-                poller.register(fd, select.POLLIN)
-            for fd, client in self._pending.items():
-                poller.register(fd, select.POLLOUT if client.writes else select.POLLIN)
-            milliseconds = None if timeout is None else min(timeout * 1000 + 1, 2**31 - 1)
-            ready = [fd for fd, _ in poller.poll(milliseconds)]
+            if sys.platform == "win32":
+                reading = [*own, *(fd for fd, client in self._pending.items() if not client.writes)]
+                writing = [fd for fd, client in self._pending.items() if client.writes]
+                readable, writable, _ = select.select(reading, writing, [], timeout)
+                ready = [*readable, *writable]
+            else:
+                poller = select.poll()
+                for fd in own:
+                    poller.register(fd, select.POLLIN)
+                for fd, client in self._pending.items():
+                    poller.register(fd, select.POLLOUT if client.writes else select.POLLIN)
+                milliseconds = None if timeout is None else min(timeout * 1000 + 1, 2**31 - 1)
+                ready = [fd for fd, _ in poller.poll(milliseconds)]
         return [-1 if fd in own else fd for fd in ready]
 
     def _knocking(self) -> tuple[Any, Any, int] | None:

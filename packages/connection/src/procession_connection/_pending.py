@@ -6,8 +6,8 @@ import os
 
 from procession_core import AuthenticationError, debug
 
-from ._framing_portable import SHORT
 from ._handshake import MESSAGE_LIMIT
+from ._header import SHORT
 from ._quick import MOST
 from ._tls import wanted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from ._connection import Connection, make
 from ._kinds import PIPE, TREE, UNIX
@@ -17,6 +18,11 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     Raises OSError when no descriptors are left.
     """
     record = new_record()
+    if sys.platform == "win32":
+        from ._framing_windows import pipe
+
+        ours, theirs = pipe(duplex)
+        return make(ours, PIPE, TREE, writable=duplex), make(theirs, PIPE, TREE, readable=duplex)
     if not duplex:
         reader, writer = os.pipe()
         return make(reader, PIPE, TREE, writable=False, bag=record, side=0), make(

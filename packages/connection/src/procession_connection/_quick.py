@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 from . import _framing
-from ._framing_portable import header
 from ._handshake import (
     CHALLENGE,
     MARK,
@@ -23,6 +22,7 @@ from ._handshake import (
     connecting,
     same,
 )
+from ._header import header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ of CPython's ``resource_sharer``.
 from __future__ import annotations
 
 import os
+import sys
 from _thread import allocate_lock, start_new_thread
 
 from procession_core import (
@@ -93,7 +94,7 @@ class _Sharer:
 
     def _serve(self, listener: Listener, gone: Any) -> None:
         # Signals belong to the threads of the program.
-        if hasattr(os, "fork"):
+        if sys.platform != "win32":
             import signal
 
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

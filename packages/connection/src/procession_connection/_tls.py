@@ -5,10 +5,10 @@ from __future__ import annotations
 from _thread import allocate_lock
 from time import monotonic
 
-from . import _framing, _framing_portable
+from . import _framing
 from ._async import missing, until
 from ._connection import Connection
-from ._framing_portable import LONG, SHORT, TRUNCATED, header
+from ._header import LONG, SHORT, TRUNCATED, header
 from ._kinds import STREAM
 
 TYPE_CHECKING = False
@@ -31,6 +31,10 @@ def wanted(error: BaseException) -> str | None:
     if number == 3 and name == "SSLWantWriteError":
         return "write"
     return None
+
+
+def _no_plain(fd: int, kind: int, obj: object) -> bool:
+    return False  # every object is work for a pickler
 
 
 class TLSConnection(Connection):
@@ -70,7 +74,7 @@ class TLSConnection(Connection):
             select.select([], [self.fileno()], [], timeout)
 
     _encrypted = True
-    _send_plain = staticmethod(_framing_portable.send_plain)
+    _send_plain = staticmethod(_no_plain)
 
     async def _wait_message(self) -> None:
         while not self._ended and missing(self._buffer):

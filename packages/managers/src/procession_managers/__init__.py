@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_managers needs POSIX: its server waits for pipes and sockets in one call")
+
 from ._batch import Batch, BatchResult
 from ._errors import ManagerStateError, RemoteError, RemoteTraceback
 from ._manager import BaseManager, State

@@ -44,9 +44,11 @@ class Foreigners:
         lease = self._leases.get(pid)
         if lease is not None:
             return lease
+        if sys.platform != "linux":
+            return None
         try:
             watch = os.pidfd_open(pid)
-        except (AttributeError, OSError):  # another system, another pid namespace, or it has ended already
+        except OSError:  # another pid namespace, or it has ended already
             return None
         lease = Lease(pid, "a client of CPython")
         lease.watch = watch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found] # the C module: `signal` would import enum in every worker
 import sys
 
-from procession_core import debug, default_reducer, info, runtime
+from procession_core import NotSupportedError, debug, default_reducer, info, runtime
 
 from ._errors import MaybeEncodingError, SoftTimeoutError
 from ._payload import KeptUntilRead, Payloads
@@ -242,7 +242,7 @@ def _stacks_to(fd: int) -> None:
 
     if not faulthandler.is_enabled():
         faulthandler.enable(fd, all_threads=True)
-    if DUMP_SIGNAL is not None:
+    if DUMP_SIGNAL is not None and sys.platform != "win32":
         try:
             faulthandler.register(DUMP_SIGNAL, fd, all_threads=True)
         except (RuntimeError, ValueError, OSError):
@@ -256,6 +256,8 @@ def _prepare_memory(limit: int | None) -> None:
     gc.freeze()
     if limit is None:
         return
+    if sys.platform == "win32":
+        raise NotSupportedError("Windows cannot limit the memory of a worker: leave out memory_limit")
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]

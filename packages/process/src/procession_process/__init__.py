@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from ._methods import (
     cpu_count,
     get_all_start_methods,
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
     from ._death import Death
     from ._forwarding import log_to_parent
     from ._freeze import freeze_support
-    from ._many import start_all
+
+    if sys.platform == "win32":
+        from ._many_windows import start_all
+    else:
+        from ._many import start_all
     from ._preload import forkserver_preload_report, set_forkserver_preload
 
 __all__ = (
@@ -63,7 +69,7 @@ _LATER = {
     "freeze_support": "_freeze",
     "log_to_parent": "_forwarding",
     "set_forkserver_preload": "_preload",
-    "start_all": "_many",
+    "start_all": "_many_windows" if sys.platform == "win32" else "_many",
 }
 
 

@@ -128,6 +128,8 @@ def report(name: str, error: BaseException) -> None:
 
 
 def _parent_is_interrupted_too() -> bool:
+    if sys.platform == "win32":
+        return False  # it has interrupted the parent too, but a child's traceback does no harm
     try:
         return runtime.parent_pid is not None and os.getpgid(runtime.parent_pid) == os.getpgrp()
     except OSError:

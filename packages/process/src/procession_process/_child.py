@@ -8,7 +8,6 @@ import sys
 from procession_core import AuthenticationString, runtime
 from procession_core._logging import restore_logging
 
-from . import _life
 from ._bootstrap import flush_streams, report
 from ._fds import received, set_received
 from ._main import import_main
@@ -16,6 +15,12 @@ from ._methods import set_start_method
 from ._native import attach, settle
 from ._preparation import Preparation, run_extras
 from ._unpickler import loads
+
+if sys.platform == "win32":
+    from ._windows import end_with as _die_with_parent
+    from ._windows import read_all
+else:
+    from ._life import die_with_parent as _die_with_parent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,14 +49,17 @@ def unblock_interrupt() -> None:
 
 
 def read_payload(fd: int) -> tuple[memoryview, memoryview]:
-    """Read and close the anonymous file *fd*; return the pickles of the preparation and of the process
-    object.
+    """Read and close the anonymous file *fd*, on Windows a pipe; return the pickles of the preparation and of the
+    process object.
     """
-    size = os.fstat(fd).st_size
-    data = memoryview(os.pread(fd, size, 0))
-    while len(data) < size:
-        data = memoryview(bytes(data) + os.pread(fd, size - len(data), len(data)))
-    os.close(fd)
+    if sys.platform == "win32":
+        data = memoryview(read_all(fd))
+    else:
+        size = os.fstat(fd).st_size
+        data = memoryview(os.pread(fd, size, 0))
+        while len(data) < size:
+            data = memoryview(bytes(data) + os.pread(fd, size - len(data), len(data)))
+        os.close(fd)
     return split_payload(data)
 
 
@@ -74,7 +82,7 @@ def prepare(preparation: Preparation) -> None:
     runtime.original_dir = preparation.original_directory
     runtime.authkey = AuthenticationString(preparation.authkey)
     if preparation.life_fd >= 0:
-        _life.die_with_parent(received(preparation.life_fd))
+        _die_with_parent(received(preparation.life_fd))
     if preparation.stack_fd >= 0:
         import faulthandler
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from sys import modules
 
 _SIGKILL = 9
@@ -125,7 +126,7 @@ def new_stack_file() -> int:
     process.
     """
     module = modules.get("faulthandler")
-    if module is None or not module.is_enabled() or not hasattr(os, "memfd_create"):
+    if module is None or not module.is_enabled() or sys.platform != "linux":
         return -1
     return os.memfd_create("procession-stack")
 
@@ -140,7 +141,7 @@ def enable_stack(fd: int) -> None:
 
 def read_stack(fd: int) -> str | None:
     """Return what a child's faulthandler wrote, and repeat it on stderr, where it would have gone."""
-    if fd < 0:
+    if fd < 0 or sys.platform == "win32":
         return None
     size = os.fstat(fd).st_size
     data = os.pread(fd, min(size, _STACK_LIMIT), 0)

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_process._forwarding needs POSIX")
+
 from _socket import AF_UNIX, SO_SNDBUF, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
 from _thread import allocate_lock, start_new_thread
 

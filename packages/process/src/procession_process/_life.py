@@ -12,6 +12,11 @@ the read end.
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_process._life needs POSIX")
+
 
 from procession_core import reset_after_fork
 
@@ -100,7 +105,7 @@ def die_with_parent(fd: int) -> None:
 def _watch(fd: int) -> int:
     import fcntl
 
-    set_signal: Any = fcntl.F_SETSIG
+    set_signal: Any = getattr(fcntl, "F_SETSIG")  # noqa: B009 - Linux alone has it
     own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())

@@ -8,6 +8,11 @@ times 30.
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_process._many needs POSIX")
+
 
 from . import _children, _life
 from ._bootstrap import flush_streams

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from procession_core import check_timeout
+from procession_core import NotSupportedError, check_timeout
 
 from ._waiting import wait_readable
 
@@ -51,6 +52,15 @@ class ParentProcess:
         return self._sentinel
 
     def _open(self) -> int:
+        if sys.platform == "win32":
+            from ._windows import open_process
+
+            return open_process(self._pid)
+        if sys.platform != "linux":
+            raise NotSupportedError(
+                "the end of the parent cannot be waited for on this platform; ask os.getppid() whether it is still "
+                f"{self._pid}"
+            )
         # Opened when first asked for: most children never do. getppid() tells whether the pid is still the
         # parent's.
         try:

@@ -7,6 +7,11 @@ is 120 such pages. They are written to here, by doing that work for nobody, so t
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("procession_process._spare needs Linux")
+
 from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 from sys import modules
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from procession_core import deadline_after, remaining
 
 _LONGEST = 1 << 30  # milliseconds in one call; poll() takes a C int
@@ -12,11 +14,15 @@ def wait_readable(fds: tuple[int, ...], timeout: float | None) -> list[int]:
 
     Signal handlers run meanwhile; what they raise passes through.
     """
-    from select import POLLIN, poll  # a fresh child that waits for nothing does without
+    if sys.platform == "win32":
+        from ._windows import wait_handles
 
-    poller = poll()
+        return wait_handles(fds, timeout)
+    import select  # a fresh child that waits for nothing does without
+
+    poller = select.poll()
     for fd in fds:
-        poller.register(fd, POLLIN)
+        poller.register(fd, select.POLLIN)
     if timeout is None:
         return [fd for fd, _ in poller.poll()]
     deadline = deadline_after(timeout)

@@ -35,6 +35,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
+
+if sys.platform != "linux":
+    raise ImportError("procession_process._zygote needs Linux")
+
 from _signal import SIG_IGN, default_int_handler  # type: ignore[import-not-found]
 from _signal import signal as set_handler
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -190,7 +188,7 @@ def _death() -> str:
     child = mp.Process(target=_hold, args=(lock, event))
     child.start()
     event.wait()
-    os.kill(child.pid, signal.SIGKILL)
+    child.kill()
     begun = time.perf_counter()
     try:
         lock.acquire(timeout=20)

@@ -177,6 +177,8 @@ def _overcommit() -> Finding:
 
 def _shm() -> Finding:
     try:
+        if sys.platform == "win32":
+            raise FileNotFoundError(2, "not on this platform")
         status = os.statvfs("/dev/shm")
     except OSError as error:
         return Finding("shared memory", NOTE, f"/dev/shm: {error.strerror}", "SharedMemory cannot be used here.")
@@ -202,6 +204,8 @@ def _tasks() -> list[Finding]:
 
 
 def _soft(kind: int) -> int | None:
+    if sys.platform == "win32":
+        return None
     import resource
 
     value = resource.getrlimit(kind)[0]
@@ -209,6 +213,8 @@ def _soft(kind: int) -> int | None:
 
 
 def _resources() -> list[Finding]:
+    if sys.platform == "win32":
+        return []
     import resource
 
     findings = []

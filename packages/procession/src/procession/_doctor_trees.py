@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 
 from procession_native import core
 
@@ -29,6 +30,8 @@ _FIRST = "MainProcess"
 
 def _arenas(pid: str) -> Iterator[tuple[int, int, str]]:
     """Yield inode, used bytes and path of each procession memory file that process *pid* has open."""
+    if sys.platform == "win32":
+        return
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -45,7 +48,7 @@ def _arenas(pid: str) -> Iterator[tuple[int, int, str]]:
 
 def _seen(path: str) -> dict[str, Any]:
     """Return what an arena's own words say, or why they cannot be read. The file is read, not mapped, never written."""
-    if core is None:
+    if core is None or sys.platform == "win32":
         return {"lock_owner": None, "registry": None, "unreadable": "this Python runs without the C core"}
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -64,6 +67,8 @@ def _seen(path: str) -> dict[str, Any]:
 def _process(pid: str) -> dict[str, Any]:
     fields = (read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
     status = dict(line.split(":", 1) for line in (read(f"/proc/{pid}/status") or "").splitlines() if ":" in line)
+    if sys.platform == "win32":
+        return {}
     ticks = os.sysconf("SC_CLK_TCK")
     private = int(status.get("RssAnon", "0").split()[0]) * 1024
     command = (read(f"/proc/{pid}/cmdline") or "").replace("\0", " ").strip()

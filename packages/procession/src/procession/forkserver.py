@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("procession.forkserver needs Linux")
+
 from procession_process import forkserver_preload_report, set_forkserver_preload
 from procession_process._launch import _zygotes
 from procession_process._launch._zygotes import ensure_running

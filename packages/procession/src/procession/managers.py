@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession.managers needs POSIX")
+
 import procession_managers
 from procession_managers import *  # noqa: F403 - one list, in the leaf
 from procession_managers._channel import raise_answer

@@ -16,6 +16,7 @@ from procession_core import (
     SUBWARNING,
     WARNING,
     Finalize,
+    NotSupportedError,
     debug,
     get_logger,
     info,
@@ -69,10 +70,12 @@ __all__ = (
 
 abstract_sockets_supported = sys.platform == "linux"
 
-try:
-    MAXFD = os.sysconf("SC_OPEN_MAX")
-except (AttributeError, ValueError, OSError):
-    MAXFD = 256
+MAXFD = 256
+if sys.platform != "win32":
+    try:
+        MAXFD = os.sysconf("SC_OPEN_MAX")
+    except (ValueError, OSError):
+        pass
 
 
 def is_abstract_socket_namespace(address: str | bytes | None) -> bool:
@@ -128,6 +131,8 @@ def close_all_fds_except(fds: Sequence[int]) -> None:
 
 def spawnv_passfds(path: str | bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
     """Start the program *path* with *args*, inheriting the standard streams and *passfds*; return its pid."""
+    if sys.platform == "win32":
+        raise NotSupportedError("Windows has no descriptors to pass; start programs by subprocess")
     actions: list[Any] = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(passfds)]
     return os.posix_spawn(path, list(args), os.environ, file_actions=actions)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_queues._ends belongs to the native variant, which Windows does not have")
+
 from procession_core import check_timeout, deadline_after, default_reducer, remaining
 
 TYPE_CHECKING = False

@@ -6,7 +6,7 @@ write is written at once, so it is visible when ``put()`` returns and no thread 
 
 from __future__ import annotations
 
-import os
+import sys
 import threading
 from collections import deque
 
@@ -22,6 +22,8 @@ _SMALLEST_PIPE_BUF = 500
 
 
 def _can_write(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return False  # nothing tells
     import select
 
     poller = select.poll()
@@ -36,8 +38,8 @@ class Feeder:
         self._writer = writer
         self._lock = lock
         self._failed = failed
-        self._direct = os.name == "posix"
-        self._limit = _ATOMIC if os.uname().sysname == "Linux" else _SMALLEST_PIPE_BUF if self._direct else 0
+        self._direct = sys.platform != "win32"
+        self._limit = _ATOMIC if sys.platform == "linux" else _SMALLEST_PIPE_BUF if self._direct else 0
         self._join_at_exit = True
         self.reset()
         register_after_fork(self, Feeder.reset)

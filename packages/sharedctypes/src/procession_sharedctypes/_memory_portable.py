@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from weakref import WeakValueDictionary
 
 from procession_core import InheritanceError, current_transfer, reset_after_fork
@@ -23,7 +24,7 @@ _POSIX = os.name == "posix"
 
 
 def _anonymous_file(size: int) -> int:
-    if hasattr(os, "memfd_create"):
+    if sys.platform == "linux":
         fd = os.memfd_create("procession-values", os.MFD_CLOEXEC)
     else:
         import tempfile
@@ -67,7 +68,9 @@ class _Anonymous(_Chunk):
         self.size = size
         self.used = 0
         self.name = name or f"procession-{os.getpid()}-{os.urandom(8).hex()}"
-        self.memory = mmap.mmap(-1, size, tagname=self.name)  # type: ignore[call-arg]
+        if sys.platform != "win32":
+            raise OSError("a section of the paging file needs Windows")
+        self.memory = mmap.mmap(-1, size, tagname=self.name)
 
 
 class Piece:

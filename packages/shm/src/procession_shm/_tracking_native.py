@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_shm._tracking_native needs POSIX")
+
 
 from procession_core import arm_exit, at_end
 

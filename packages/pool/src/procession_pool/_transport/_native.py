@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_pool._transport._native needs POSIX")
+
 import time
 
 from procession_core import current_transfer

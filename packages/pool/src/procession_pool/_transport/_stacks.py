@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from procession_core import current_transfer
 
@@ -30,11 +31,13 @@ class StackFile:
         # Here and not in each forked worker.
         import faulthandler  # noqa: F401
 
-        self.fd = os.memfd_create("procession-stack") if hasattr(os, "memfd_create") else -1
+        self.fd = -1
+        if sys.platform == "linux":
+            self.fd = os.memfd_create("procession-stack")
 
     def read(self) -> str | None:
         """Return what was written."""
-        if self.fd < 0:
+        if self.fd < 0 or sys.platform == "win32":
             return None
         data = os.pread(self.fd, _MOST, 0)
         return data.decode(errors="replace") if data else None

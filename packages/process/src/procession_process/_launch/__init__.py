@@ -8,11 +8,16 @@ child that starts none needs none.
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MODULES = {"fork": "._fork", "forkserver": "._forkserver", "spawn": "._spawn"}
+if sys.platform == "win32":
+    MODULES = {"spawn": "._windows"}
+else:
+    MODULES = {"fork": "._fork", "forkserver": "._forkserver", "spawn": "._spawn"}
 _loaded: dict[str, Any] = {}
 
 

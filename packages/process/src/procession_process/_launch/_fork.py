@@ -5,6 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_process._launch._fork needs POSIX")
+
 from os import _exit, dup2
 from os import close as close_fd
 from os import open as open_fd

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("procession_process._launch._forkserver needs Linux")
+
 
 from .._bootstrap import flush_streams
 from .._messages import MAX_INLINE

@@ -18,7 +18,6 @@ import sys
 from procession_core import default_reducer, runtime, transfer_scope
 from procession_core._logging import logging_state
 
-from .. import _life
 from .._death import new_stack_file, watch_memory
 from .._fds import SentFd
 from .._main import check_not_importing, describe
@@ -26,6 +25,14 @@ from .._methods import get_start_method, have_pidfd
 from .._native import cancel, hold, reserve, ticket
 from .._preparation import Preparation, current_extras
 from .._real import real_spawning
+
+if sys.platform == "win32":
+    from .._windows import close as _close
+    from .._windows import duplicate, own_process
+else:
+    from .. import _life
+
+    _close = os.close
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +70,7 @@ class SpawnTransfer:
     def close(self) -> None:
         """Close the duplicates in this process."""
         for fd in self.fds:
-            os.close(fd)
+            _close(fd)
         self.fds.clear()
 
     def fail(self) -> None:
@@ -74,6 +81,9 @@ class SpawnTransfer:
 
 
 def _dup(fd: int) -> int:
+    """Return a duplicate of *fd* that no standard stream's number stands for."""
+    if sys.platform == "win32":
+        return duplicate(fd)
     copy = os.dup(fd)
     if copy >= _FIRST_FREE:
         return copy
@@ -91,15 +101,28 @@ def _reduce_socket(sock: Any) -> Any:
 default_reducer.register_lazily("socket", "socket", _reduce_socket)
 
 
-def own_pidfd() -> int:
-    """Return a new descriptor that becomes readable at the end of this process."""
+def _parent_handle(transfer: SpawnTransfer, method: str) -> int:
+    """Return the index of what becomes readable at the end of this process; -1 where the child finds it by itself."""
+    if sys.platform != "linux":
+        return _life_handle(transfer)
+    if method != "forkserver" or not have_pidfd():
+        return -1
     fd = os.pidfd_open(os.getpid())
     if fd >= _FIRST_FREE:
-        return fd
+        return transfer.add(fd)
     try:
-        return _dup(fd)
+        return transfer.add(_dup(fd))
     finally:
         os.close(fd)
+
+
+def _life_handle(transfer: SpawnTransfer) -> int:
+    """Return the index of what ends a daemonic child when it becomes readable."""
+    if sys.platform == "win32":
+        watched = own_process()
+    else:
+        watched = _life.read_end()
+    return transfer.add(_dup(watched))
 
 
 def make_preparation(transfer: SpawnTransfer, process: Any, method: str) -> Preparation:
@@ -116,20 +139,19 @@ def make_preparation(transfer: SpawnTransfer, process: Any, method: str) -> Prep
         directory = os.getcwd()
     except OSError:
         directory = None
-    needs_parent = method == "forkserver" or not have_pidfd()
     return Preparation(
         arena=ticket(transfer.slot),
         authkey=bytes(process.authkey),
         default_method=get_start_method(allow_none=True),
         directory=directory,
         extras=current_extras(),
-        life_fd=transfer.add(_dup(_life.read_end())) if process.daemon else -1,
+        life_fd=_life_handle(transfer) if process.daemon else -1,
         logging=logging_state(),
         main=main,
         main_by_value=runtime.main_by_value,
         name=process.name,
         original_directory=runtime.original_dir,
-        parent_fd=transfer.add(own_pidfd()) if needs_parent and have_pidfd() else -1,
+        parent_fd=_parent_handle(transfer, method),
         parent_name=process._parent_name,
         parent_pid=os.getpid(),
         stack_fd=-1,

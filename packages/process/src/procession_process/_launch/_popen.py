@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_process._launch._popen needs POSIX")
+
 from _thread import allocate_lock
 
 from .._death import Death, examine
@@ -46,6 +51,8 @@ class BasePopen:
     def _adopt(self, pid: int) -> None:
         """Take *pid*, a new direct child; if that fails, nothing of it stays. Raises OSError."""
         try:
+            if sys.platform != "linux":
+                raise OSError("descriptors of processes need Linux")
             self.sentinel = os.pidfd_open(pid)
         except OSError:
             os.kill(pid, _SIGKILL)
@@ -69,7 +76,7 @@ class BasePopen:
         """Block until the child has ended, at most *timeout* seconds, and return its exit code or None."""
         if self.returncode is not None:
             return self.returncode
-        if timeout is None and self._sentinel_is_pidfd:
+        if sys.platform == "linux" and timeout is None and self._sentinel_is_pidfd:
             try:
                 # Not waitpid(): another thread may poll or signal meanwhile, so the child is not collected here.
                 os.waitid(_P_PIDFD, self.sentinel, os.WEXITED | os.WNOWAIT)

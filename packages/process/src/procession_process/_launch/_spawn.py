@@ -11,10 +11,13 @@ from __future__ import annotations
 import os
 import sys
 
+if sys.platform == "win32":
+    raise ImportError("procession_process._launch._spawn needs POSIX; _windows is its sibling")
+
 from .._bootstrap import flush_streams
-from .._flags import interpreter_arguments
-from .._methods import get_executable, have_pidfd
+from .._methods import have_pidfd
 from .._native import arena_fds, started
+from ._command import command_line
 from ._payload import SpawnTransfer, as_file, build
 from ._popen import BasePopen
 
@@ -28,17 +31,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SIGINT = 2
-_PACKAGES = ("procession_process", "procession_core", "procession_native")
-
-
-def _package_directories() -> list[str]:
-    """Return where a child finds this library when its own sys.path has not been set yet."""
-    found: list[str] = []
-    for name in _PACKAGES:
-        directory = os.path.dirname(os.path.dirname(os.path.abspath(sys.modules[name].__file__ or "")))
-        if directory not in found:
-            found.append(directory)
-    return found
 
 
 def _inheritable_strays(wanted: list[int]) -> list[int]:
@@ -56,30 +48,6 @@ def _inheritable_strays(wanted: list[int]) -> list[int]:
         except OSError:  # the listing's own descriptor
             pass
     return strays
-
-
-def command_line(module: str, fds: list[int], unblock: bool) -> list[str]:
-    """Return the command of an interpreter that runs ``main()`` of our *module*."""
-    executable = get_executable()
-    if not executable:
-        raise ValueError(
-            "the Python interpreter is not known (sys.executable is empty); name it with set_executable()"
-        )
-    if getattr(sys, "frozen", False):
-        return [
-            executable,
-            "--multiprocessing-fork",
-            f"module={module}",
-            f"unblock={int(unblock)}",
-            *map(str, fds),
-        ]
-    # sys.path[0] is "" for -c: a file in the current directory must not shadow what the start needs.
-    code = (
-        f"import sys;{'' if getattr(sys.flags, 'safe_path', False) else 'del sys.path[0];'}"
-        f"sys.path+={_package_directories()!r};"
-        f"from procession_process.{module} import main;main({fds!r},{unblock})"
-    )
-    return [executable, *interpreter_arguments(), "-c", code, "--multiprocessing-fork"]
 
 
 def spawn_interpreter(module: str, fds: list[int], hidden: tuple[int, ...] = ()) -> int:

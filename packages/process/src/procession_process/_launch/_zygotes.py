@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+
+if sys.platform != "linux":
+    raise ImportError("procession_process._launch._zygotes needs Linux")
+
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from _thread import allocate_lock
 from struct import pack, unpack

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("procession_shm._segment._linux needs POSIX")
+
 
 from .._mapping import map_file
 
