@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from time import monotonic
 
 from procession_core import TimeoutError, check_timeout  # noqa: A004 - the documented name
 
-from . import _quick
+from . import _framing, _quick
 from ._address import address_type, check_family, fits, packets_beside, reachable
 from ._connection import Connection, make
 from ._handshake import connecting, key_for
@@ -77,7 +76,7 @@ def Client(
             try:
                 standing = _quick.connect(fd, key)
             except BaseException:
-                os.close(fd)
+                _framing.close(fd)
                 raise
             if standing is None:
                 return make(fd, kind, MARKED, unpickler=unpickler)
@@ -100,6 +99,8 @@ def Client(
 
 
 def _connected_beside(path: str) -> Any:
+    if sys.platform != "linux":
+        return None
     import _socket
 
     try:

@@ -15,6 +15,7 @@ Both offer the same functions; docs/internals/wire-format.md gives the layout of
 - ``poll(fd, timeout)``: whether something can be read within *timeout* seconds (None for ever).
 - ``wait(fds, timeout)``: the positions in *fds* of those that can be read.
 - ``close(fd)``: close it.
+- ``read(fd, size)``, ``write(fd, data)``: at most *size* bytes of a socket; how many of *data* it took.
 
 Receiving raises EOFError at the end of the stream between two messages and OSError inside one.
 """
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     poll: Callable[[int, float | None], bool]
     wait: Callable[[Sequence[int], float | None], list[int]]
     close: Callable[[int], None]
+    read: Callable[[int, int], bytes]
+    write: Callable[[int, bytes], int]
 
 if core is not None:
     kind_of = core.frame_kind
@@ -55,6 +58,8 @@ if core is not None:
     poll = core.frame_poll
     wait = core.frame_wait
     close = os.close
+    read = os.read
+    write = os.write
 elif sys.platform == "win32":
     from . import _framing_windows
 
@@ -69,6 +74,8 @@ elif sys.platform == "win32":
     poll = _framing_windows.poll
     wait = _framing_windows.wait
     close = _framing_windows.close
+    read = _framing_windows.read
+    write = _framing_windows.write
 else:
     from . import _framing_portable
 
@@ -83,3 +90,5 @@ else:
     poll = _framing_portable.poll
     wait = _framing_portable.wait
     close = os.close
+    read = os.read
+    write = os.write

@@ -46,7 +46,11 @@ def _socket(handle: int) -> Any:
 
 
 def _what(handle: int) -> int:
-    if _winapi.GetFileType(handle) != _FILE_TYPE_PIPE:
+    try:
+        if _winapi.GetFileType(handle) != _FILE_TYPE_PIPE:
+            return _WAITABLE
+    except OSError:
+        _winapi.WaitForSingleObject(handle, 0)  # a process is no file; raises for what is not open
         return _WAITABLE
     try:
         _socket(handle).detach()
@@ -142,6 +146,20 @@ def _read(handle: int, kind: int, size: int) -> bytes:
         return b""
     buffer = overlapped.getbuffer()
     return b"" if buffer is None else bytes(buffer[:count])
+
+
+def read(handle: int, size: int) -> bytes:
+    """Return at most *size* bytes of a socket, empty at its end. Blocks. Raises OSError."""
+    return _read(handle, STREAM, size)
+
+
+def write(handle: int, data: bytes) -> int:
+    """Write to a socket and return how many bytes it took. Raises OSError."""
+    sock = _socket(handle)
+    try:
+        return int(sock.send(data))
+    finally:
+        sock.detach()
 
 
 def _exactly(handle: int, kind: int, size: int, started: bool) -> bytes:

@@ -134,7 +134,7 @@ class Listener:
         listener._begin(family, ssl, unpickler, timeout)
         listener._socket = socket.socket(getattr(socket, family), socket.SOCK_STREAM, 0, fds[0])
         listener._socket.setblocking(False)
-        if len(fds) > 1:
+        if len(fds) > 1 and sys.platform == "linux":
             listener._packets = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fds[1])
             listener._packets.setblocking(False)
         listener._number = int(listener._socket.family)
@@ -178,6 +178,8 @@ class Listener:
             self._unlink = Finalize(self, _unlink, (address,), exitpriority=0)
 
     def _bind_beside(self, address: str, backlog: int) -> None:
+        if sys.platform != "linux":
+            return  # both sockets are waited for by epoll
         import socket
 
         path = packets_beside(address)
@@ -222,14 +224,14 @@ class Listener:
         """Return a descriptor that is ready when a client knocks. Raises OSError if closed."""
         if self._socket is None:
             raise OSError("listener is closed: close() was called on it; make a new one")
-        if self._packets is None:
+        if self._packets is None or sys.platform != "linux":
             return int(self._socket.fileno())
         if self._both is None:
-            from select import EPOLLIN, epoll
+            import select
 
-            self._both = epoll()
+            self._both = select.epoll()
             for fd in self._listening():
-                self._both.register(fd, EPOLLIN)
+                self._both.register(fd, select.EPOLLIN)
         return int(self._both.fileno())
 
     def _listening(self) -> list[int]:
@@ -451,10 +453,10 @@ class Listener:
                     link = MARKED
             except OSError as error:
                 debug("listener %r drops a client during the handshake: %r", self._address, error)
-                os.close(sock)
+                _framing.close(sock)
                 return None
             except BaseException:
-                os.close(sock)
+                _framing.close(sock)
                 raise
             if standing is None:
                 self._last_accepted = peer

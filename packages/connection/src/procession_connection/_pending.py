@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from procession_core import AuthenticationError, debug
 
+from . import _framing
 from ._handshake import MESSAGE_LIMIT
 from ._header import SHORT
 from ._quick import MOST
@@ -91,7 +90,7 @@ class Pending:
         if self._sock is not None:
             self._sock.close()
         elif self.fd >= 0:
-            os.close(self.fd)
+            _framing.close(self.fd)
         self.fd = -1
 
     def advance(self, readable: bool = True, patient: bool = False) -> bool | None:
@@ -184,7 +183,7 @@ class Pending:
                 data = self.tls.recv(room)
             elif readable or patient:
                 readable = False
-                data = os.read(self.fd, room)
+                data = _framing.read(self.fd, room)
             else:
                 return False
             if not data:
@@ -195,7 +194,7 @@ class Pending:
         # A few hundred bytes on a fresh socket: its buffer takes them.
         while self._outgoing:
             outgoing = self._outgoing
-            sent = os.write(self.fd, outgoing) if self.tls is None else self.tls.send(outgoing)
+            sent = _framing.write(self.fd, outgoing) if self.tls is None else self.tls.send(outgoing)
             self._outgoing = outgoing[sent:]
 
     def _put(self, step: bytes | int) -> None:

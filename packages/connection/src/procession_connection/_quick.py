@@ -6,8 +6,6 @@ functions prove nothing in another way or order than those do; they only spend l
 
 from __future__ import annotations
 
-import os
-
 from . import _framing
 from ._handshake import (
     CHALLENGE,
@@ -70,7 +68,7 @@ def accept(fd: int, authkey: bytes, patient: bool) -> Standing | None:
     stands. Waits for an answer a moment if *patient*, else not at all. Raises OSError.
     """
     own = challenge(marked=True)
-    os.write(fd, _ASKS + own)
+    _framing.write(fd, _ASKS + own)
     data = b""
     if patient:
         expected = authentication_code(authkey, own, "sha256")
@@ -81,7 +79,7 @@ def accept(fd: int, authkey: bytes, patient: bool) -> Standing | None:
             and same(data[len(_ANSWERS) : _ANSWERS_SIZE], expected)
         ):
             code = authentication_code(authkey, data[-_NONCE:], "sha256")
-            os.write(fd, b"".join((_WELCOMES, _ANSWERS, code)))
+            _framing.write(fd, b"".join((_WELCOMES, _ANSWERS, code)))
             # The client may go on at once after this, so not a byte more may be taken.
             verdict = _framing.read_soon(fd, len(_WELCOMES), _SPIN) or b""
             return None if verdict == _WELCOMES else _standing(accepted(), verdict)
@@ -95,15 +93,15 @@ def connect(fd: int, authkey: bytes) -> Standing | None:
 
     Returns as ``accept()``. Blocks until the listener has answered. Raises OSError.
     """
-    data = _framing.read_soon(fd, MOST, _SPIN) or os.read(fd, MOST)
+    data = _framing.read_soon(fd, MOST, _SPIN) or _framing.read(fd, MOST)
     if not _marked(data, 0):
         return _standing(connecting(authkey), data)
     own = challenge(marked=True)
     code = authentication_code(authkey, data[-_NONCE:], "sha256")
-    os.write(fd, b"".join((_ANSWERS, code, _ASKS, own)))
+    _framing.write(fd, b"".join((_ANSWERS, code, _ASKS, own)))
     expected = b"".join((_WELCOMES, _ANSWERS, authentication_code(authkey, own, "sha256")))
-    data = _framing.read_soon(fd, MOST, _SPIN) or os.read(fd, MOST)
+    data = _framing.read_soon(fd, MOST, _SPIN) or _framing.read(fd, MOST)
     if not same(data, expected):
         return _standing(connected(authkey, own), data)
-    os.write(fd, _WELCOMES)
+    _framing.write(fd, _WELCOMES)
     return None

@@ -15,7 +15,7 @@ _MODULES = frozenset(MODULES)
 
 def load(module: str) -> Any:
     """Import *module* and return it. Raises what the import raises."""
-    return __import__(module, fromlist=("*",))
+    return __import__(module, fromlist=("__name__",))
 
 
 def lookup(name: str) -> Any:
