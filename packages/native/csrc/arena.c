@@ -404,7 +404,7 @@ void arena_end_before_fork(struct arena *a)
     arena_commit(a);
     /* Zombies that lie where we may not map are left to others. */
     if (SH_PEEK(&a->h->zombies) != 0) {
-        if (_setjmp(a->escape) == 0) ref_collect(a, 16);
+        if (setjmp(a->escape) == 0) ref_collect(a, 16);
         else arena_rollback(a);
     }
     transaction_of(a, 0);

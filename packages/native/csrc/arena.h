@@ -165,7 +165,7 @@ aoff arena_off(struct arena *a, const void *p);            /* inverse, for point
  * Works between threads too.  A dead owner is repaired.  arena_begin() is false, and nothing is locked, where the repair or
  * something in the transaction was refused memory: it stands in an `if` whose other branch returns at once, and nothing
  * that the branch reads may be changed within the transaction. */
-#define arena_begin(a) (arena_lock(a) && (_setjmp((a)->escape) == 0 || arena_abandon(a)))
+#define arena_begin(a) (arena_lock(a) && (setjmp((a)->escape) == 0 || arena_abandon(a)))
 bool arena_lock(struct arena *a);
 #define ARENA_PATIENCE_NS 1000000000ull
 int arena_wait_for(struct arena *a, sh32 *lock);           /* any lock of this kind: AR_OK, AR_OWNER_DIED (held now); AR_TIMEOUT: the owner is stopped */

@@ -29,6 +29,8 @@ _WAIT_TIMEOUT = 258
 _MOST_HANDLES = 60
 """One wait takes 64 at most; more are looked at in turns."""
 _TURN = 0.01
+_LOOK = 0.05
+"""Seconds after which a pipe is looked at again: not everything that can be read ends a read of no bytes."""
 _BUFFER = 65536
 _CHUNK = 1 << 20
 _FILE_TYPE_PIPE = 3
@@ -281,6 +283,8 @@ def wait(handles: Sequence[int], timeout: float | None) -> list[int]:
 
 def _sleep(handles: Sequence[int], kinds: Sequence[int], left: float | None) -> None:
     """Block until something may have happened, at most *left* seconds."""
+    if PIPE in kinds:
+        left = _LOOK if left is None else min(left, _LOOK)
     if len(handles) > _MOST_HANDLES or STREAM in kinds:
         left = _TURN if left is None else min(left, _TURN)
     events = []
