@@ -27,7 +27,9 @@ def test_shared_words_are_written_by_the_macros_only(path: Path) -> None:
     assert not found, f"{path.name}: use the SH_ macros: {found}"
 
 
-PRIVATE = re.compile(r"repairs|spin_limit|window\[|bells\.stop|passed|armed|&pass\b|&in_place\b|in_transaction|&mappings\b")
+PRIVATE = re.compile(
+    r"repairs|spin_limit|window\[|bells\.stop|passed|armed|&pass\b|&in_place\b|in_transaction|&mappings\b"
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)

@@ -6,6 +6,8 @@ receive. What is left in the ring does not make it so.
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -18,22 +20,24 @@ class Front:
     """
 
     def __init__(self, handle: int) -> None:
-        from os import EFD_CLOEXEC, close, eventfd
-        from select import EPOLLIN, EPOLLRDHUP, epoll
+        if sys.platform != "linux":
+            raise OSError("rings are the C core's, which runs on Linux")
+        import os
+        import select
 
-        self._close = close
-        self._light = eventfd(1, EFD_CLOEXEC)
+        self._close = os.close
+        self._light = os.eventfd(1, os.EFD_CLOEXEC)
         try:
-            self._epoll = epoll()
+            self._epoll: Any = select.epoll()
         except OSError:
-            close(self._light)
+            os.close(self._light)
             raise
-        self._epoll.register(self._light, EPOLLIN)
-        self._epoll.register(handle, EPOLLIN | EPOLLRDHUP)
+        self._epoll.register(self._light, select.EPOLLIN)
+        self._epoll.register(handle, select.EPOLLIN | select.EPOLLRDHUP)
 
     def fileno(self) -> int:
         """Return the descriptor, the same for the life of the connection."""
-        return self._epoll.fileno()
+        return int(self._epoll.fileno())
 
     def follow(self, end: Any) -> None:
         """Become quiet if nothing is left in the ring of *end*."""
