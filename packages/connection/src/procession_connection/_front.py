@@ -19,6 +19,9 @@ class Front:
     Raises OSError when no descriptors are left.
     """
 
+    _light: int
+    _close: Any
+
     def __init__(self, handle: int) -> None:
         if sys.platform != "linux":
             raise OSError("rings are the C core's, which runs on Linux")
