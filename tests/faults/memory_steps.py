@@ -18,6 +18,7 @@ from typing import Any
 
 import procession_shm  # noqa: F401 -- binds the core's errors
 import procession_synchronize as sync
+from procession_connection import Pipe
 from procession_core import StaleHandleError
 from procession_native import core
 from procession_process import ForkProcess
@@ -320,6 +321,9 @@ def severed(sites: list[Site]) -> None:
         lambda: site.queue.put(1), lambda: site.queue.qsize(), lambda: opened(site.block),
         lambda: core.hold_refs([site.block]), lambda: site.bag.put([site.block]), lambda: core.memory(),
         lambda: core.reserve_slot("child"),
+        lambda: PIPE[0].send(1),
+        lambda: PIPE[1].send([2, sites[0].lock]),
+        lambda: PIPE[1].recv(),
     ]  # fmt: skip
     for number, attempt in enumerate(attempts):
         try:
@@ -341,7 +345,9 @@ def site_lock(lock: Any) -> None:
 
 
 def forks(sites: list[Site]) -> None:
-    global EVENT, SEMAPHORE, BARRIER
+    global EVENT, SEMAPHORE, BARRIER, PIPE
+    PIPE = Pipe()
+    PIPE[0].send([1, 2])
     EVENT, SEMAPHORE, BARRIER = sync.Event(), sync.Semaphore(3), sync.Barrier(2)
     for s in sites:
         memoryview(s.block)[:4] = b"good"

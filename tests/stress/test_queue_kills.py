@@ -1,7 +1,7 @@
 """Random campaigns: producers and consumers are killed at random moments; every item is accounted for.
 
-``PROCESSION_STRESS_KILLS`` sets the number of kills (100 by default, 1,000 and more in the stress environment),
-``PROCESSION_STRESS_SEED`` the seed and ``PROCESSION_STRESS_ITEMS`` the items of the soak (200,000; 10 million there).
+``PROCESSION_STRESS_KILLS`` sets the number of kills (1,000; in a sample 100), ``PROCESSION_STRESS_SEED`` the seed and
+``PROCESSION_STRESS_ITEMS`` the items of the soak (10 million; in a sample 200,000).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import pytest
 from procession_queues import Empty, JoinableQueue, Queue
 from tests.queues.children import PATIENCE, consume, finish, produce, start
 
-KILLS = int(os.environ.get("PROCESSION_STRESS_KILLS", "100"))
+SAMPLE = os.environ.get("PROCESSION_SAMPLE") == "1"
+KILLS = int(os.environ.get("PROCESSION_STRESS_KILLS", "100" if SAMPLE else "1000"))
 SEED = int(os.environ.get("PROCESSION_STRESS_SEED", "20240229"))
-ITEMS = int(os.environ.get("PROCESSION_STRESS_ITEMS", "200000"))
+ITEMS = int(os.environ.get("PROCESSION_STRESS_ITEMS", "200000" if SAMPLE else "10000000"))
 pytestmark = [
     pytest.mark.stress,
     pytest.mark.native_only,

@@ -1,6 +1,6 @@
 """A random campaign: processes that use synchronisation objects are killed at random moments.
 
-``PROCESSION_STRESS_KILLS`` sets the number of kills (200 by default, 2,000 in the stress environment) and
+``PROCESSION_STRESS_KILLS`` sets the number of kills (2,000; in a sample, ``PROCESSION_SAMPLE=1``, 200) and
 ``PROCESSION_STRESS_SEED`` the seed.
 """
 
@@ -20,7 +20,8 @@ import pytest
 from procession_synchronize import Condition, Lock, Semaphore
 from tests.synchronize.helpers import eventually, finish, start
 
-KILLS = int(os.environ.get("PROCESSION_STRESS_KILLS", "200"))
+SAMPLE = os.environ.get("PROCESSION_SAMPLE") == "1"
+KILLS = int(os.environ.get("PROCESSION_STRESS_KILLS", "200" if SAMPLE else "2000"))
 SEED = int(os.environ.get("PROCESSION_STRESS_SEED", "20240229"))
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(60 + KILLS // 5)]
 
