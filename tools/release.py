@@ -7,8 +7,8 @@ What it does, in this order, and it stops at the first thing that is wrong:
 2. builds every distribution as sdist and wheel, twice, and compares the two builds byte by byte
    (SOURCE_DATE_EPOCH is the time of the last commit);
 3. checks the files with twine, check-wheel-contents and abi3audit;
-4. installs each distribution alone into an empty environment, with nothing but the family's wheels, and imports
-   it; runs a program on the meta distribution;
+4. installs each distribution alone into an empty environment, with nothing but what it declares, and imports
+   all its modules; runs a program on the meta distribution (its tests alone: ``tox -e isolated-NAME``);
 5. builds the native sdist where there is no compiler and sees that the portable variant is what comes out.
 
 It publishes nothing.  Needs build, uv, twine, check-wheel-contents, abi3audit; ``tox -e release -- VERSION`` has
@@ -29,6 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import install_local
+import isolated
 
 ROOT = install_local.ROOT
 
@@ -141,6 +142,7 @@ def try_wheels(out: Path, folder: Path) -> None:
         run("uv", "pip", "install", "--quiet", "--python", python, "--no-index", "--find-links", out, project)
         module = project.replace("-", "_")
         run(python, "-I", "-c", f"import {module}; print({module}.__all__)", cwd=folder)
+        run(python, "-I", "-c", isolated.IMPORT_ALL, module, cwd=folder)
         if name == "procession":
             say("  " + run(python, program, cwd=folder).strip())
         shutil.rmtree(folder / name)
