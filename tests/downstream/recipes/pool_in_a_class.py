@@ -65,7 +65,7 @@ def init(a, b):
     G = a + b
 
 
-def useg(x):
+def shifted(x):
     return G + x
 
 
@@ -73,8 +73,7 @@ if __name__ == "__main__":
     mp.set_start_method(sys.argv[1])
     Sim(10).run()
     with mp.Pool(2, init, (1, 2), maxtasksperchild=2) as p:
-        print(p.map(useg, range(6), chunksize=1))
-        print(p) if 0 else None
+        print(p.map(shifted, range(6), chunksize=1))
     p = mp.Pool(2)
     r = p.map_async(abs, range(-3, 3))
     p.close()
