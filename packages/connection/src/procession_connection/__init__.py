@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from ._address import address_type, arbitrary_address, default_family, families, private_directory
 from ._client import Client
 from ._connection import Connection
@@ -24,6 +26,9 @@ from ._tls import TLSConnection
 from ._unpickler import allow
 from ._wait import wait
 from ._xmlrpc import XmlClient, XmlListener
+
+if sys.platform == "win32":
+    from ._connection_windows import PipeConnection as PipeConnection
 
 answerChallenge = answer_challenge
 """The older documentation's spelling."""

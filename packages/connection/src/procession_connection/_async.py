@@ -43,7 +43,8 @@ async def until(fd: int, writing: bool) -> None:
         remove(fd)
 
 
-def _refusal() -> Exception:
+def refusal() -> Exception:
+    """Return the error of what is awaited on Windows."""
     return NotSupportedError("connections cannot be awaited on Windows; call recv() and send() in a thread")
 
 
@@ -58,7 +59,7 @@ class _Ends:
 
     def _socket(self) -> Any:
         if sys.platform == "win32":
-            raise _refusal()
+            raise refusal()
         import socket
 
         type_ = socket.SOCK_SEQPACKET if self.kind == PACKET else socket.SOCK_STREAM
@@ -67,7 +68,7 @@ class _Ends:
 
     def read(self, size: int) -> bytes:
         if sys.platform == "win32":
-            raise _refusal()
+            raise refusal()
         if self.kind == PIPE:
             import select
 
@@ -98,7 +99,7 @@ class _Ends:
 
     def write(self, view: memoryview, fds: list[int]) -> int:
         if sys.platform == "win32":
-            raise _refusal()
+            raise refusal()
         if self.kind == PIPE:
             import select
 

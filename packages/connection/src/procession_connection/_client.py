@@ -13,8 +13,11 @@ from ._connection import Connection, make
 from ._handshake import connecting, key_for
 from ._kinds import MARKED, PACKET, STREAM, UNIX, WIRE
 from ._pending import Pending
-from ._tls import TLSConnection
+from ._tls import NO_TLS, TLSConnection
 from ._variant import core
+
+if sys.platform == "win32":
+    from ._pipes_windows import connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def Client(
 
     Raises OSError if nobody listens there, AuthenticationError if one side does not know the key, EOFError if
     the listener closes the connection before that is settled, TimeoutError after *timeout* seconds (None for
-    ever), ValueError and TypeError as Listener does.
+    ever; on a Windows pipe 20 s until the listener has room), ValueError and TypeError as Listener does.
     """
     # Until 2012 the third argument was `authenticate` and the fourth the key.
     if isinstance(authkey, bool) or old_authkey:
@@ -55,9 +58,11 @@ def Client(
     if family is None:
         family = address_type(address)
     check_family(family)
-    if ssl is not None and family == "AF_UNIX":
-        raise ValueError("ssl is for TCP; a Unix socket is protected by its directory and by authkey")
+    if ssl is not None and family in ("AF_UNIX", "AF_PIPE"):
+        raise ValueError(NO_TLS)
     seconds = check_timeout(timeout)
+    if sys.platform == "win32" and family == "AF_PIPE":
+        return connect(address, key, unpickler, seconds)
     deadline = None if seconds is None else monotonic() + max(seconds, 0.0)
 
     kind = UNIX if family == "AF_UNIX" else STREAM

@@ -1,4 +1,4 @@
-"""Descriptors to other processes: one call each way over a Unix socket."""
+"""Descriptors to other processes: one call each way over a Unix socket. On Windows, duplicates of handles."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from procession_core import NotSupportedError
 
 from ._kinds import PACKET
 
+if sys.platform == "win32":
+    from ._handles_windows import duplicate
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._connection import Connection
 
-HAVE_SEND_HANDLE = sys.platform != "win32"
+HAVE_SEND_HANDLE = True
 _ACKNOWLEDGE = sys.platform == "darwin" or sys.version_info >= (3, 14)
 """On macOS a descriptor in flight is lost when its sender closes its own too early, so the receiver answers with
 one byte. CPython's package does that from 3.14 on everywhere, and would miss the byte, or stumble over it."""
@@ -23,7 +26,7 @@ one byte. CPython's package does that from 3.14 on everywhere, and would miss th
 
 def _refusal() -> Exception:
     return NotSupportedError(
-        "descriptors cannot be sent over a connection on Windows; give the object to the Process at its start"
+        "sockets carry no descriptors on Windows; send_handle() and recv_handle() send handles over a connection"
     )
 
 
@@ -98,8 +101,14 @@ def send_handle(conn: Connection, handle: int, destination_pid: int | None) -> N
     """Send the descriptor *handle* over *conn*, a connection over a Unix socket. Blocks while its buffer is
     full.
 
-    *destination_pid* matters on Windows only. Raises OSError if it cannot carry descriptors.
+    *destination_pid*, the process that receives it, matters on Windows only, where any connection will do. Raises
+    OSError if it cannot carry descriptors, ValueError for no *destination_pid* on Windows.
     """
+    if sys.platform == "win32":
+        if destination_pid is None:
+            raise ValueError("destination_pid is None: on Windows it must be the process that receives the handle")
+        conn.send(duplicate(handle, destination_pid))
+        return
     with _Borrowed(conn) as sock:
         sendfds(sock, [handle])
 
@@ -109,17 +118,29 @@ def recv_handle(conn: Connection) -> int:
 
     Raises RuntimeError if something else came, EOFError at the end of the stream.
     """
+    if sys.platform == "win32":
+        return _received(conn)
     with _Borrowed(conn) as sock:
         return recvfds(sock, 1)[0]
 
 
-def give_handle(conn: Connection, handle: int, seconds: float) -> None:
-    """Send *handle* as the last thing on *conn* to a peer that may acknowledge it or just close.
+def _received(conn: Connection) -> int:
+    handle = conn.recv()
+    if type(handle) is not int:
+        raise RuntimeError(f"received {handle!r:.40} where a handle was expected")
+    return handle
+
+
+def give_handle(conn: Connection, handle: int, seconds: float, pid: int) -> None:
+    """Send *handle* as the last thing on *conn* to the process *pid*, which may acknowledge it or just close.
 
     Blocks until it does either, at most *seconds*. Raises OSError.
     """
-    with _Borrowed(conn) as sock:
-        sendfds(sock, [handle], acknowledged=False)
+    if sys.platform == "win32":
+        conn.send(duplicate(handle, pid))
+    else:
+        with _Borrowed(conn) as sock:
+            sendfds(sock, [handle], acknowledged=False)
     conn.poll(seconds)
 
 
@@ -128,6 +149,8 @@ def take_handle(conn: Connection) -> int:
 
     Blocks until it comes. Raises as ``recv_handle()``.
     """
+    if sys.platform == "win32":
+        return _received(conn)
     with _Borrowed(conn) as sock:
         fd = recvfds(sock, 1, acknowledge=False)[0]
         try:

@@ -18,6 +18,7 @@ from time import monotonic, sleep
 
 from ._header import LONG, SHORT, TRUNCATED, header
 from ._kinds import PIPE, STREAM
+from ._messages_windows import message_pipes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _CHUNK = 1 << 20
 _FILE_TYPE_PIPE = 3
 _WAITABLE = -2
 """Neither a pipe nor a socket: a process, an event."""
+_MESSAGES = -3
+"""A pipe that keeps messages apart."""
 
 
 def _socket(handle: int) -> Any:
@@ -48,6 +51,8 @@ def _socket(handle: int) -> Any:
 
 
 def _what(handle: int) -> int:
+    if handle in message_pipes:
+        return _MESSAGES
     try:
         if _winapi.GetFileType(handle) != _FILE_TYPE_PIPE:
             return _WAITABLE
@@ -64,12 +69,16 @@ def _what(handle: int) -> int:
 def kind_of(handle: int) -> int:
     """Return the kind of *handle*. Raises OSError if it is not open."""
     kind = _what(handle)
-    return PIPE if kind == _WAITABLE else kind
+    return STREAM if kind == STREAM else PIPE
 
 
 def close(handle: int) -> None:
     """Close a pipe's or a socket's handle. Raises OSError if it is not open."""
-    if _what(handle) == STREAM:
+    try:
+        kind = _what(handle)
+    except ImportError:
+        return  # the interpreter is ending, and with the process its handles are closed
+    if kind == STREAM:
         import _socket as sockets
 
         sockets.close(handle)
@@ -251,6 +260,8 @@ def poll(handle: int, timeout: float | None) -> bool:
 
 
 def _is_ready(handle: int, kind: int) -> bool:
+    if kind == _MESSAGES:
+        return message_pipes[handle].is_ready()
     if kind == PIPE:
         try:
             waiting: Any = _winapi.PeekNamedPipe(handle, 0)[0]
@@ -289,10 +300,18 @@ def _sleep(handles: Sequence[int], kinds: Sequence[int], left: float | None) -> 
         left = _TURN if left is None else min(left, _TURN)
     events = []
     reads = []
+    looks = []
     try:
         for handle, kind in zip(handles[:_MOST_HANDLES], kinds, strict=False):
             if kind == _WAITABLE:
                 events.append(handle)
+            elif kind == _MESSAGES:
+                messages = message_pipes[handle]
+                overlapped = messages.begin()
+                if overlapped is None:
+                    return
+                looks.append((messages, overlapped))
+                events.append(overlapped.event)
             elif kind == PIPE:
                 try:
                     overlapped, error = _winapi.ReadFile(handle, 0, overlapped=True)
@@ -309,6 +328,8 @@ def _sleep(handles: Sequence[int], kinds: Sequence[int], left: float | None) -> 
         else:
             sleep(_TURN if left is None else left)
     finally:
+        for messages, overlapped in looks:
+            messages.end(overlapped)
         for overlapped in reads:
             overlapped.cancel()
         for overlapped in reads:

@@ -24,8 +24,12 @@ from ._connection import Connection, make
 from ._handshake import accepting, key_for
 from ._kinds import MARKED, PACKET, STREAM, UNIX, WIRE
 from ._pending import Pending
-from ._tls import TLSConnection
+from ._tls import NO_TLS, TLSConnection
 from ._variant import core
+
+if sys.platform == "win32":
+    from ._async import refusal
+    from ._pipes_windows import PipeListener
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +46,11 @@ _LINUX = sys.platform.startswith("linux")
 class Listener:
     """A bound socket that waits for clients.
 
-    *address* is ``(host, port)``, a path, or None for an arbitrary one of *family* (``'AF_INET'``,
-    ``'AF_INET6'``, ``'AF_UNIX'``; None for the one of *address*, or this platform's fastest). *backlog* is the
-    number of clients that may wait for ``accept()``. With *authkey* (bytes), or with *authenticate* and the
-    key of this process, both sides prove that they know it before anything is unpickled.
+    *address* is ``(host, port)``, a path, the name of a Windows pipe, or None for an arbitrary one of *family*
+    (``'AF_INET'``, ``'AF_INET6'``, ``'AF_UNIX'``, on Windows ``'AF_PIPE'``; None for the one of *address*, or this
+    platform's fastest). *backlog* is the number of clients that may wait for ``accept()`` (pipes know no limit).
+    With *authkey* (bytes), or with *authenticate* and the key of this process, both sides prove that they know it
+    before anything is unpickled.
 
     *ssl* is an ``ssl.SSLContext`` for TLS over TCP; *unpickler* what turns received bytes into objects (see
     ``allow()``); *handshake_timeout* the seconds that a client has to authenticate itself.
@@ -79,13 +84,16 @@ class Listener:
         if family is None:
             family = address_type(address) if address is not None else default_family
         check_family(family)
-        if ssl is not None and family == "AF_UNIX":
-            raise ValueError("ssl is for TCP; a Unix socket is protected by its directory and by authkey")
+        if ssl is not None and family in ("AF_UNIX", "AF_PIPE"):
+            raise ValueError(NO_TLS)
         self._begin(family, ssl, unpickler, check_timeout(handshake_timeout))
         private = address is None
         packets = packets and private and family == "AF_UNIX" and _LINUX and core is not None
         if private:
             address = with_packets() if packets else arbitrary_address(family)
+        if sys.platform == "win32" and family == "AF_PIPE":
+            self._listen(address)
+            return
         self._bind(address, backlog, private)
         if packets:
             self._bind_beside(address, backlog)
@@ -110,6 +118,7 @@ class Listener:
         self._left = 0.0
         self._socket: Any = None
         self._packets: Any = None
+        self._pipes: Any = None
         self._both: Any = None
         self._taken = 0
         self._number = 0
@@ -140,6 +149,11 @@ class Listener:
         listener._number = int(listener._socket.family)
         listener._address = address
         return listener
+
+    def _listen(self, address: Any) -> None:
+        if sys.platform == "win32":
+            self._socket = self._pipes = PipeListener(address, self._key, self._unpickler, self._timeout)
+            self._address = address
 
     def _bind(self, address: Any, backlog: int, private: bool) -> None:
         import socket
@@ -221,7 +235,11 @@ class Listener:
         return self._last_accepted
 
     def fileno(self) -> int:
-        """Return a descriptor that is ready when a client knocks. Raises OSError if closed."""
+        """Return a descriptor that is ready when a client knocks. Raises OSError if closed.
+
+        On Linux, that of a listener with *packets* is an epoll descriptor: good for ``select``, ``poll`` and asyncio,
+        not for ``socket.socket(fileno=...)``. On Windows, that of a pipe's is an event, another one after each accept.
+        """
         if self._socket is None:
             raise OSError("listener is closed: close() was called on it; make a new one")
         if self._packets is None or sys.platform != "linux":
@@ -282,6 +300,9 @@ class Listener:
             raise OSError("listener is closed: close() was called on it; make a new one")
         self._after_fork()
         with self._lock:
+            if self._pipes is not None:
+                accepted: Connection = self._pipes.accept()
+                return accepted
             self._resume()
             try:
                 while True:
@@ -301,6 +322,8 @@ class Listener:
         loop = get_running_loop()
         if self._socket is None:
             raise OSError("listener is closed: close() was called on it; make a new one")
+        if sys.platform == "win32" and self._pipes is not None:
+            raise refusal()
         self._after_fork()
         self._resume()
         try:

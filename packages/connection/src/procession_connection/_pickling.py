@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from procession_core import current_transfer, default_reducer, runtime
 
 from ._connection import Connection, make
@@ -10,6 +12,9 @@ from ._listener import Listener
 from ._names import wire_reducer
 from ._parcels import open_bag
 from ._sharer import token_for
+
+if sys.platform == "win32":
+    from ._connection_windows import PipeConnection, over_pipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +67,11 @@ def rebuild_own(
 
 def reduce_listener(listener: Listener) -> tuple[Any, ...]:
     """Reduce a listener. Raises OSError if it is closed, TypeError where its key would leave the tree."""
+    if listener._pipes is not None:
+        raise TypeError(
+            "a Listener on a named pipe cannot be pickled: its clients wait for this process; accept here and send the "
+            "connections, or listen at another address there"
+        )
     key = listener._key
     own_key = key is not None and key == bytes(runtime.authkey)
     if key is not None and not own_key and (current_transfer() is None or _leaves_the_tree()):
@@ -114,3 +124,32 @@ default_reducer.register_lazily("socket", "socket", reduce_socket)
 wire_reducer.map(Connection, "multiprocessing.connection", "Connection")
 wire_reducer.map(rebuild_connection, "multiprocessing.connection", "rebuild_connection")
 wire_reducer.map(rebuild_socket, "multiprocessing.reduction", "_rebuild_socket")
+
+if sys.platform == "win32":
+
+    def reduce_pipe_connection(connection: PipeConnection) -> tuple[Any, ...]:
+        """Reduce a connection over a named pipe. Raises as ``reduce_connection()``."""
+        handle = connection.fileno()
+        ends = (connection.readable, connection.writable)
+        link, unpickler = connection._link, connection._unpickler
+        if _leaves_the_tree():
+            if unpickler is not None:
+                raise TypeError("a connection with a restricted unpickler cannot leave the process tree")
+            link = PLAIN
+        return rebuild_pipe_connection, (token_for(handle), *ends, link, unpickler, connection._pipe.empty)
+
+    def rebuild_pipe_connection(
+        token: Any,
+        readable: bool = True,
+        writable: bool = True,
+        link: int = PLAIN,
+        unpickler: Any = None,
+        empty: int = 0,
+    ) -> PipeConnection:
+        """Make a connection over a named pipe of a received token."""
+        if link not in (PLAIN, TREE, WIRE, MARKED):
+            raise ValueError(f"unknown link {link!r} in a pickled connection")
+        return over_pipe(token.detach(), link, readable, writable, unpickler, empty)
+
+    default_reducer.register(PipeConnection, reduce_pipe_connection)
+    wire_reducer.map(PipeConnection, "multiprocessing.connection", "PipeConnection")

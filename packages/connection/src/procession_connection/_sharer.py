@@ -22,11 +22,19 @@ from procession_core import (
     sub_warning,
 )
 
+from ._address import default_family
 from ._client import Client
 from ._descriptors import give_handle, take_handle
 from ._listener import Listener
 from ._names import wire_reducer
 from ._parcels import send_beside
+
+if sys.platform == "win32":
+    from ._framing_windows import close
+    from ._handles_windows import duplicate
+else:
+    close = os.close
+    duplicate = os.dup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ class DupFd:
     """
 
     def __init__(self, fd: int) -> None:
-        self._id: tuple[Any, int] = _sharer.add(os.dup(fd))
+        self._id: tuple[Any, int] = _sharer.add(duplicate(fd))
 
     def withdraw(self) -> None:
         """In the process that made it: stop sharing the descriptor if nobody has fetched it."""
@@ -77,7 +85,7 @@ class _Sharer:
         with self._lock:
             listener = self._listener
             if listener is None:
-                listener = self._listener = Listener(family="AF_UNIX", backlog=128, authkey=runtime.authkey)
+                listener = self._listener = Listener(family=default_family, backlog=128, authkey=runtime.authkey)
                 gone = self._gone = allocate_lock()
                 gone.acquire()
                 start_new_thread(self._serve, (listener, gone))
@@ -90,7 +98,7 @@ class _Sharer:
         with self._lock:
             fd = self._fds.pop(number, -1)
         if fd >= 0:
-            os.close(fd)
+            close(fd)
 
     def _serve(self, listener: Listener, gone: Any) -> None:
         # Signals belong to the threads of the program.
@@ -104,16 +112,16 @@ class _Sharer:
                     with listener.accept() as connection:
                         if not connection.poll(_ASK_SECONDS):
                             continue
-                        number, _ = connection.recv()
+                        number, pid = connection.recv()
                         if number is None:
                             return
                         with self._lock:
                             fd = self._fds.pop(number, -1)
                         if fd >= 0:
                             try:
-                                give_handle(connection, fd, _ASK_SECONDS)
+                                give_handle(connection, fd, _ASK_SECONDS, pid)
                             finally:
-                                os.close(fd)
+                                close(fd)
                 except (EOFError, OSError, ProcessError) as error:
                     if listener._socket is None:
                         return
@@ -137,7 +145,7 @@ class _Sharer:
             pass
         listener.close()
         for fd in fds.values():
-            os.close(fd)
+            close(fd)
 
     def after_fork(self) -> None:
         self._lock = allocate_lock()
@@ -145,7 +153,7 @@ class _Sharer:
         if listener is not None:
             listener.close()
         for fd in self._fds.values():
-            os.close(fd)
+            close(fd)
         self._fds = {}
 
 
