@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from procession_connection import (
     CHALLENGE,
     FAILURE,
@@ -27,6 +29,9 @@ from procession_connection import create_response as _create_response
 from procession_connection import verify_challenge as _verify_challenge
 from procession_core import AuthenticationError, BufferTooShort
 from procession_core import ForkingPickler as _ForkingPickler
+
+if sys.platform == "win32":
+    from procession_connection import PipeConnection as PipeConnection
 
 _CHALLENGE, _FAILURE, _WELCOME = CHALLENGE, FAILURE, WELCOME
 _ConnectionBase = Connection
