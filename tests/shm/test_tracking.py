@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import time
 from pathlib import Path
@@ -193,3 +194,17 @@ def test_foreign_names_are_found_only_on_request():
         assert path.name in orphaned_segments(all_names=True)
     finally:
         path.unlink()
+
+
+def test_a_mapped_file_may_have_any_name(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff\xfe"
+    with open(path, "w+b") as file:
+        file.write(b"x")
+        file.flush()
+        with mmap.mmap(file.fileno(), 1):
+            shm = SharedMemory(create=True, size=100)
+            try:
+                assert shm.name not in orphaned_segments()
+            finally:
+                shm.close()
+                shm.unlink()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._segment import PREFIX, list_segments, remove_segment, users_of
+from ._segment import PREFIX, list_segments, remove_segment, unmapped_segments
 
 
 def orphaned_segments(*, all_names: bool = False) -> list[str]:
@@ -13,11 +13,7 @@ def orphaned_segments(*, all_names: bool = False) -> list[str]:
     users are not seen without privileges. Linux only; elsewhere the list is empty.
     """
     prefix = PREFIX.lstrip("/")
-    return [
-        name
-        for name in list_segments()
-        if (all_names or name.startswith(prefix)) and not users_of("/" + name)
-    ]
+    return unmapped_segments([n for n in list_segments() if all_names or n.startswith(prefix)])
 
 
 def remove_orphans(names: list[str]) -> list[str]:

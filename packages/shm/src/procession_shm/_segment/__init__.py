@@ -14,8 +14,8 @@ Every sibling has:
     Take the name away; the memory lives on while it is mapped. Raises FileNotFoundError.
 ``list_segments() -> list[str]``
     The names that exist, as far as the system tells.
-``users_of(name) -> list[int]``
-    The processes that have the segment mapped, as far as they can be seen.
+``unmapped_segments(names) -> list[str]``
+    Those of the names that exist and that no process has mapped, as far as that can be seen.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from __future__ import annotations
 import sys
 
 if sys.platform == "win32":
-    from ._windows import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, users_of
+    from ._windows import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, unmapped_segments
 elif sys.platform == "linux":
-    from ._linux import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, users_of
+    from ._linux import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, unmapped_segments
 else:
-    from ._posix import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, users_of
+    from ._posix import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, unmapped_segments
 
 __all__ = (
     "LEADING_SLASH",
@@ -35,5 +35,5 @@ __all__ = (
     "list_segments",
     "open_segment",
     "remove_segment",
-    "users_of",
+    "unmapped_segments",
 )

@@ -86,20 +86,23 @@ def list_segments() -> list[str]:
     return sorted(names)
 
 
-def users_of(name: str) -> list[int]:
+def unmapped_segments(names: list[str]) -> list[str]:
     """See the folder's ``__init__``. Processes of other users are not seen without privileges."""
-    try:
-        wanted = os.stat(_path(name))
-    except FileNotFoundError:
-        return []
-    device = f"{os.major(wanted.st_dev):02x}:{os.minor(wanted.st_dev):02x} {wanted.st_ino} "
-    users = []
+    # One pass over the processes, however many names: each of their lists takes long to read.
+    wanted: dict[bytes, list[str]] = {}
+    for name in names:
+        try:
+            found = os.stat(_path(name))
+        except FileNotFoundError:
+            continue
+        device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+        wanted.setdefault(f"{device} {found.st_ino}".encode(), []).append(name)
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
+        if entry.isdigit() and wanted:
             try:
-                with open(f"/proc/{entry}/maps") as maps:
-                    if any(device in line for line in maps):
-                        users.append(int(entry))
+                with open(f"/proc/{entry}/maps", "rb") as maps:  # a mapped file's name may be in any encoding
+                    for line in maps:
+                        wanted.pop(b" ".join(line.split(None, 5)[3:5]), None)
             except OSError:  # ended meanwhile, or another user's
                 continue
-    return sorted(users)
+    return [name for group in wanted.values() for name in group]

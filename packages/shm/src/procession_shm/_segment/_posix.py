@@ -47,6 +47,6 @@ def list_segments() -> list[str]:
     return []
 
 
-def users_of(name: str) -> list[int]:
+def unmapped_segments(names: list[str]) -> list[str]:
     """See the folder's ``__init__``. These systems do not tell."""
     return []

@@ -57,6 +57,6 @@ def list_segments() -> list[str]:
     return []
 
 
-def users_of(name: str) -> list[int]:
+def unmapped_segments(names: list[str]) -> list[str]:
     """See the folder's ``__init__``. The system does not tell."""
     return []
