@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -22,7 +23,7 @@ from procession_connection import (
     stop_sharing,
     token_for,
 )
-from procession_core import PeerDiedError, default_reducer, transfer_scope
+from procession_core import PeerDiedError, default_reducer, runtime, transfer_scope
 
 
 def marked_unix():
@@ -232,6 +233,34 @@ def test_a_shared_descriptor_is_fetched_once():
     stop_sharing()
     with pytest.raises(PeerDiedError, match="gone"):
         token.detach()
+
+
+@pytest.mark.linux_only
+def test_sharing_ends_although_the_program_has_set_another_key():
+    def threads():
+        return set(os.listdir("/proc/self/task"))
+
+    stop_sharing()
+    before = runtime.authkey
+    held = threads()
+    reading, writing = os.pipe()
+    serving = set()
+    try:
+        for _ in range(10):
+            runtime.authkey = b"first"
+            token = DupFd(writing)
+            serving |= threads() - held
+            os.close(token.detach())  # the thread has been through its loop, and waits
+            runtime.authkey = b"second"
+            stop_sharing()
+        deadline = time.monotonic() + 10
+        while serving & threads() and time.monotonic() < deadline:
+            time.sleep(0.001)  # between its last instruction and its end
+        assert serving and not serving & threads()
+    finally:
+        runtime.authkey = before
+        os.close(reading)
+        os.close(writing)
 
 
 GONE = """

@@ -79,13 +79,16 @@ class _Sharer:
         self._fds: dict[int, int] = {}
         self._numbers = 0
         self._listener: Listener | None = None
+        self._key = b""
         self._gone: Any = None
 
     def add(self, fd: int) -> tuple[Any, int]:
         with self._lock:
             listener = self._listener
             if listener is None:
-                listener = self._listener = Listener(family=default_family, backlog=128, authkey=runtime.authkey)
+                key = runtime.authkey
+                listener = self._listener = Listener(family=default_family, backlog=128, authkey=key)
+                self._key = key
                 gone = self._gone = allocate_lock()
                 gone.acquire()
                 start_new_thread(self._serve, (listener, gone))
@@ -135,10 +138,12 @@ class _Sharer:
         with self._lock:
             listener, self._listener = self._listener, None
             fds, self._fds = self._fds, {}
+            key = self._key
         if listener is None:
             return
         try:
-            with Client(listener.address, authkey=runtime.authkey, timeout=5.0) as connection:
+            # The program may have set another key since, with which the thread would never hear of its end.
+            with Client(listener.address, authkey=key, timeout=5.0) as connection:
                 connection.send((None, os.getpid()))
             self._gone.acquire(True, -1 if timeout is None else timeout)
         except (OSError, EOFError, ProcessError):

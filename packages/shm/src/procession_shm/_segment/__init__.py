@@ -23,7 +23,14 @@ from __future__ import annotations
 import sys
 
 if sys.platform == "win32":
-    from ._windows import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, unmapped_segments
+    from ._windows import (
+        LEADING_SLASH,
+        PREFIX,
+        list_segments,
+        open_segment,
+        remove_segment,
+        unmapped_segments,
+    )
 elif sys.platform == "linux":
     from ._linux import LEADING_SLASH, PREFIX, list_segments, open_segment, remove_segment, unmapped_segments
 else:
