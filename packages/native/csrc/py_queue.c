@@ -1,4 +1,5 @@
-/* py_queue.c: the Python type of queues.  What is put and taken here is decided in py_queue_items.c. */
+/* py_queue.c: the Python type of queues.  What is put and taken is made in py_queue_items.c;
+ * put() and its kin are in py_queue_put.c. */
 #include "py_queue.h"
 
 #include <string.h>
@@ -21,10 +22,9 @@ PyObject *queue_error(int rc)
     return core_raise(rc, "the queue");
 }
 
-/* Live queue of the object, or NULL with the exception that the Python class chooses. */
-static struct queue *usable(QueueObject *self)
+/* NULL, with the exception that the Python class chooses. */
+struct queue *queue_unusable(QueueObject *self)
 {
-    if (self->q && !self->closed) return self->q;
     if (!self->q) {
         PyErr_SetString(PyExc_RuntimeError, "the queue was not initialised: call Queue.__init__() first");
         return NULL;
@@ -38,7 +38,7 @@ static struct queue *usable(QueueObject *self)
 }
 
 /* block and timeout, as queue.Queue understands them. */
-static int wait_until(PyObject *block, PyObject *timeout, uint64_t *deadline)
+int queue_wait_until(PyObject *block, PyObject *timeout, uint64_t *deadline)
 {
     if (block && block != Py_True) {
         int yes = PyObject_IsTrue(block);
@@ -49,168 +49,6 @@ static int wait_until(PyObject *block, PyObject *timeout, uint64_t *deadline)
         }
     }
     return core_deadline(timeout ? timeout : Py_None, deadline);
-}
-
-/* ---- put ------------------------------------------------------------------------------------------------------- */
-
-/* Puts all; with the GIL, which is given up only to sleep.  *done tells how many, also on failure. */
-static int put_messages(QueueObject *self, const struct message *m, uint32_t n, uint32_t *done, uint64_t deadline)
-{
-    struct arena *a = process_arena;
-    int rc = queue_try_put(a, self->q, m, n, done);
-    if (rc == AR_FULL && deadline == 0) rc = AR_TIMEOUT;
-    bool waits = rc == AR_BUSY || rc == AR_FULL;
-    if (waits) core_waits_for(a, self->shared.offset);
-    while (rc == AR_BUSY || rc == AR_FULL || rc == AR_INTR) {
-        uint32_t more = 0;
-        Py_BEGIN_ALLOW_THREADS
-        rc = queue_put(a, self->q, m + *done, n - *done, &more, deadline);
-        Py_END_ALLOW_THREADS
-        *done += more;
-        if (rc == AR_INTR && PyErr_CheckSignals() < 0) break;
-    }
-    if (waits) core_waits_for(a, 0);
-    if (rc == AR_INTR) return rc;
-    if (self->room) bell_settle(a, self->room);
-    return rc == AR_TIMEOUT ? AR_FULL : rc;
-}
-
-/* The object cannot be pickled: the Python class may want to hear of it instead of the caller. */
-static PyObject *refused(QueueObject *self, PyObject *obj)
-{
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback) PyException_SetTraceback(error, traceback);
-    PyObject *answer = PyObject_CallMethod((PyObject *)self, "_refuse", "OO", error, obj);
-    if (!answer) {
-        Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
-        return NULL;
-    }
-    int swallowed = PyObject_IsTrue(answer);
-    Py_DECREF(answer);
-    if (swallowed == 1) {
-        Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
-        Py_RETURN_NONE;
-    }
-    PyErr_Restore(type, error, traceback);
-    return NULL;
-}
-
-#define PACED (256 << 10)
-#define PACE_BYTES (4u << 20)
-
-static PyObject *put_one(QueueObject *self, PyObject *obj, uint64_t deadline)
-{
-    if (!usable(self)) return NULL;
-    struct outgoing out;
-    if (PyBytes_CheckExact(obj) && PyBytes_Size(obj) >= PACED && deadline) {
-        Py_BEGIN_ALLOW_THREADS
-        queue_pace(process_arena, self->q, PACE_BYTES, &self->stalled);
-        Py_END_ALLOW_THREADS
-    }
-    if (outgoing_make(&out, obj) < 0) return refused(self, obj);
-    self->used = true;
-    uint32_t done;
-    int rc = put_messages(self, &out.message, 1, &done, deadline);
-    outgoing_clear(&out);
-    if (rc == AR_OK) Py_RETURN_NONE;
-    return PyErr_Occurred() ? NULL : queue_error(rc);
-}
-
-static PyObject *queue_py_put(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
-{
-    if (n == 1 && !names) return put_one(self, args[0], WAIT_FOREVER);
-    static const char *const known[] = { "obj", "block", "timeout", NULL };
-    PyObject *v[3] = { NULL, NULL, NULL };
-    uint64_t deadline;
-    if (core_arguments("put", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
-    return put_one(self, v[0], deadline);
-}
-
-static PyObject *queue_py_put_nowait(QueueObject *self, PyObject *obj) { return put_one(self, obj, 0); }
-
-#define BATCH 64
-static PyObject *queue_py_put_many(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
-{
-    static const char *const known[] = { "items", "block", "timeout", NULL };
-    PyObject *v[3] = { NULL, NULL, NULL };
-    uint64_t deadline;
-    if (core_arguments("put_many", args, n, names, known, 1, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
-    if (!usable(self)) return NULL;
-    PyObject *iterator = PyObject_GetIter(v[0]);
-    if (!iterator) return NULL;
-    struct outgoing *batch = PyMem_Malloc(BATCH * sizeof *batch);
-    struct message *messages = PyMem_Malloc(BATCH * sizeof *messages);
-    unsigned long long total = 0;
-    int rc = AR_OK;
-    bool failed = !batch || !messages, more = true;
-    if (failed) PyErr_NoMemory();
-    while (!failed && more) {
-        uint32_t filled = 0;
-        uint64_t weight = 0;
-        /* Everything that may run Python code comes first, then one pass under the lock. */
-        while (filled < BATCH && weight < (1u << 20)) {
-            PyObject *item = PyIter_Next(iterator);
-            if (!item) {
-                more = false;
-                break;
-            }
-            int made = outgoing_make(&batch[filled], item);
-            if (made < 0) {
-                PyObject *answer = refused(self, item);
-                Py_DECREF(item);
-                if (!answer) {
-                    more = false;
-                    break;
-                }
-                Py_DECREF(answer);
-                continue;
-            }
-            batch[filled].item = item;
-            messages[filled] = batch[filled].message;
-            outgoing_repoint(&batch[filled], &messages[filled]);
-            weight += messages[filled].weight;
-            filled++;
-        }
-        failed = PyErr_Occurred() != NULL;
-        PyObject *type = NULL, *error = NULL, *traceback = NULL;
-        if (failed) PyErr_Fetch(&type, &error, &traceback);
-        if (filled) {
-            uint32_t done = 0;
-            self->used = true;
-            rc = put_messages(self, messages, filled, &done, deadline);
-            total += done;
-            for (uint32_t i = 0; i < filled; i++) {
-                outgoing_clear(&batch[i]);
-                Py_DECREF(batch[i].item);
-            }
-            if (rc != AR_OK) {
-                if (failed) {
-                    Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
-                    failed = false;
-                }
-                break;
-            }
-        }
-        if (failed) PyErr_Restore(type, error, traceback);
-    }
-    PyMem_Free(batch);
-    PyMem_Free(messages);
-    Py_DECREF(iterator);
-    if (rc != AR_OK && !PyErr_Occurred()) queue_error(rc);
-    if (PyErr_Occurred()) {
-        /* How far it came is told by the exception's attribute `accepted`. */
-        PyObject *type, *error, *traceback;
-        PyErr_Fetch(&type, &error, &traceback);
-        PyErr_NormalizeException(&type, &error, &traceback);
-        PyObject *count = PyLong_FromUnsignedLongLong(total);
-        if (!count || !error || PyObject_SetAttrString(error, "accepted", count) < 0) PyErr_Clear();
-        Py_XDECREF(count);
-        PyErr_Restore(type, error, traceback);
-        return NULL;
-    }
-    return PyLong_FromUnsignedLongLong(total);
 }
 
 /* ---- get ------------------------------------------------------------------------------------------------------- */
@@ -250,7 +88,7 @@ static PyObject *incoming_plain(const char *record)
 
 static PyObject *get_one(QueueObject *self, uint64_t deadline, bool peers)
 {
-    if (!usable(self)) return NULL;
+    if (!queue_usable(self)) return NULL;
     uint64_t buffer[160];
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
     PyObject *result = NULL;
@@ -272,7 +110,7 @@ static PyObject *queue_py_ask(QueueObject *self, PyObject *const *args, Py_ssize
         if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "_ask() takes a queue, two bytes objects and a timeout");
         return NULL;
     }
-    if (core_deadline(args[3], &deadline) < 0 || !usable(self) || !usable(requests)) return NULL;
+    if (core_deadline(args[3], &deadline) < 0 || !queue_usable(self) || !queue_usable(requests)) return NULL;
     if (size + key_size <= ASK_SMALL) {
         char whole[ASK_SMALL];
         memcpy(whole, data, (size_t)size);
@@ -280,12 +118,12 @@ static PyObject *queue_py_ask(QueueObject *self, PyObject *const *args, Py_ssize
         uint64_t bytes = (uint64_t)(size + key_size);
         struct message m = { .data = whole, .size = bytes, .weight = bytes, .tag = TAG_BYTES };
         uint32_t done;
-        int rc = put_messages(requests, &m, 1, &done, WAIT_FOREVER);
+        int rc = queue_put_messages(requests, &m, 1, &done, WAIT_FOREVER);
         if (rc != AR_OK) return PyErr_Occurred() ? NULL : queue_error(rc);
     } else {
         PyObject *whole = Py_NewRef(args[1]);
         PyBytes_Concat(&whole, args[2]);
-        PyObject *put = whole ? put_one(requests, whole, WAIT_FOREVER) : NULL;
+        PyObject *put = whole ? queue_put_object(requests, whole, WAIT_FOREVER) : NULL;
         Py_XDECREF(whole);
         if (!put) return NULL;
         Py_DECREF(put);
@@ -299,7 +137,7 @@ static PyObject *queue_py_get(QueueObject *self, PyObject *const *args, Py_ssize
     static const char *const known[] = { "block", "timeout", "peers", NULL };
     PyObject *v[3] = { NULL, NULL, NULL };
     uint64_t deadline;
-    if (core_arguments("get", args, n, names, known, 0, v) < 0 || wait_until(v[0], v[1], &deadline) < 0) return NULL;
+    if (core_arguments("get", args, n, names, known, 0, v) < 0 || queue_wait_until(v[0], v[1], &deadline) < 0) return NULL;
     int peers = v[2] ? PyObject_IsTrue(v[2]) : self->peers;
     if (peers < 0) return NULL;
     return get_one(self, deadline, peers);
@@ -312,7 +150,7 @@ static PyObject *queue_py_get_many(QueueObject *self, PyObject *const *args, Py_
     static const char *const known[] = { "max_items", "block", "timeout", NULL };
     PyObject *v[3] = { NULL, NULL, NULL };
     uint64_t deadline;
-    if (core_arguments("get_many", args, n, names, known, 0, v) < 0 || wait_until(v[1], v[2], &deadline) < 0) return NULL;
+    if (core_arguments("get_many", args, n, names, known, 0, v) < 0 || queue_wait_until(v[1], v[2], &deadline) < 0) return NULL;
     unsigned long max = UINT32_MAX;
     if (v[0] && v[0] != Py_None) {
         long wanted = PyLong_AsLong(v[0]);
@@ -320,7 +158,7 @@ static PyObject *queue_py_get_many(QueueObject *self, PyObject *const *args, Py_
         if (wanted < 1) return PyErr_Format(PyExc_ValueError, "max_items must be at least 1 or None, not %ld", wanted);
         if ((unsigned long)wanted < max) max = (unsigned long)wanted;
     }
-    if (!usable(self)) return NULL;
+    if (!queue_usable(self)) return NULL;
     uint64_t buffer[1024];
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
     PyObject *list = NULL;
@@ -340,7 +178,7 @@ static PyObject *queue_py_get_many(QueueObject *self, PyObject *const *args, Py_
 
 static PyObject *queue_py_peek(QueueObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (!usable(self)) return NULL;
+    if (!queue_usable(self)) return NULL;
     uint64_t buffer[160];
     struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
     int rc = queue_peek(process_arena, self->q, &out);
@@ -364,7 +202,7 @@ static int lock_error(int rc)
 static int stat_of(QueueObject *self, struct queue_stat *s)
 {
     if (!self->q) {
-        usable(self);
+        queue_usable(self);
         return -1;
     }
     int rc = queue_stat(process_arena, self->q, s);
@@ -405,7 +243,7 @@ static PyObject *queue_py_totals(QueueObject *self, PyObject *Py_UNUSED(ignored)
 
 static PyObject *queue_py_task_done(QueueObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (!self->q) return usable(self) ? NULL : NULL;
+    if (!self->q) return queue_usable(self) ? NULL : NULL;
     int rc = queue_task_done(process_arena, self->q);
     if (rc == AR_OK) Py_RETURN_NONE;
     if (rc == AR_OVERFLOW) PyErr_SetString(PyExc_ValueError, "task_done() called too many times: more often than items were put");
@@ -419,7 +257,7 @@ static PyObject *queue_py_join(QueueObject *self, PyObject *const *args, Py_ssiz
     PyObject *v[1] = { NULL };
     uint64_t deadline;
     if (core_arguments("join", args, n, names, known, 0, v) < 0 || core_deadline(v[0] ? v[0] : Py_None, &deadline) < 0) return NULL;
-    if (!self->q) return usable(self) ? NULL : NULL;
+    if (!self->q) return queue_usable(self) ? NULL : NULL;
     int rc;
     do {
         Py_BEGIN_ALLOW_THREADS
@@ -440,7 +278,7 @@ static PyObject *queue_py_shutdown(QueueObject *self, PyObject *const *args, Py_
     if (core_arguments("shutdown", args, n, names, known, 0, v) < 0) return NULL;
     int immediate = v[0] ? PyObject_IsTrue(v[0]) : 0;
     if (immediate < 0) return NULL;
-    if (!self->q) return usable(self) ? NULL : NULL;
+    if (!self->q) return queue_usable(self) ? NULL : NULL;
     int rc;
     Py_BEGIN_ALLOW_THREADS
     rc = queue_shutdown(process_arena, self->q, immediate);
@@ -452,7 +290,7 @@ static PyObject *queue_py_shutdown(QueueObject *self, PyObject *const *args, Py_
 
 static PyObject *descriptor(QueueObject *self, struct bell **bell, enum bell_kind kind)
 {
-    if (!usable(self)) return NULL;
+    if (!queue_usable(self)) return NULL;
     if (!*bell && !(*bell = bell_open(process_arena, self->q, kind))) return PyErr_SetFromErrno(PyExc_OSError);
     int fd = bell_fd(process_arena, *bell);
     return fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(fd);

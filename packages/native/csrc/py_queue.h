@@ -19,6 +19,20 @@ typedef struct {
     bool peers;                              /* a get on an empty queue fails when nobody else holds it */
 } QueueObject;
 
+struct queue *queue_unusable(QueueObject *self);
+/* Live queue of the object, or NULL with an exception. */
+static inline struct queue *queue_usable(QueueObject *self)
+{
+    return self->q && !self->closed ? self->q : queue_unusable(self);
+}
+int queue_wait_until(PyObject *block, PyObject *timeout, uint64_t *deadline);
+
+int queue_put_messages(QueueObject *self, const struct message *m, uint32_t n, uint32_t *done, uint64_t deadline);
+PyObject *queue_put_object(QueueObject *self, PyObject *obj, uint64_t deadline);
+PyObject *queue_py_put(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
+PyObject *queue_py_put_nowait(QueueObject *self, PyObject *obj);
+PyObject *queue_py_put_many(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
+
 /* What procession_queues gives us once, by bind_queue(), and procession_connection by bind_pipe(). */
 struct queue_hooks { PyObject *pack, *unpack, *loads; };
 extern struct queue_hooks queue_hooks;
