@@ -200,6 +200,13 @@ static PyObject *list_bind(PyObject *op, PyObject *mapping)
     Py_RETURN_NONE;
 }
 
+/* Negative indices have the length added already. */
+static void list_outside(CellList *self, Py_ssize_t i, const char *begin)
+{
+    PyErr_Format(PyExc_IndexError, "%s: %zd in a list of %zd items; use an index below its len()", begin,
+                 i < 0 ? i - self->length : i, self->length);
+}
+
 /* The item's bytes; NULL with an exception. */
 static char *list_place(CellList *self, Py_ssize_t i, Py_ssize_t *room)
 {
@@ -209,7 +216,7 @@ static char *list_place(CellList *self, Py_ssize_t i, Py_ssize_t *room)
         return NULL;
     }
     if (i < 0 || i >= self->length) {
-        PyErr_SetString(PyExc_IndexError, "index out of range");
+        list_outside(self, i, "index out of range");
         return NULL;
     }
     int64_t from = read_i64(m->start + 8 + 8 * i), to = read_i64(m->start + 16 + 8 * i);
@@ -288,7 +295,7 @@ static int list_ass_item(PyObject *op, Py_ssize_t i, PyObject *value)
         return -1;
     }
     if (self->mapping != NULL && self->mapping->start != NULL && (i < 0 || i >= self->length)) {
-        PyErr_SetString(PyExc_IndexError, "assignment index out of range");
+        list_outside(self, i, "assignment index out of range");
         return -1;
     }
     Py_ssize_t room;

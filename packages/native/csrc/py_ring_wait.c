@@ -125,7 +125,7 @@ PyObject *pipe_wait(PyObject *module, PyObject *const *args, Py_ssize_t count)
         PyObject *end = PyList_GetItem(args[1], i);
         if (fd == -1 && PyErr_Occurred()) goto out;
         if (fd < 0 || fd > INT_MAX) {
-            PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld", fd);
+            PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld; it must be 0 or more, so wait for open objects only", fd);
             goto out;
         }
         m.ready[i] = false;

@@ -142,11 +142,13 @@ int sync_lock_give_back(SyncObject *self)
 {
     if (self->shared.kind == KIND_RLOCK) {
         if (sync_rlock_release(process_arena, self->at.lock) == AR_OK) return 0;
-        PyErr_SetString(PyExc_AssertionError, "attempt to release recursive lock not owned by thread");
+        PyErr_SetString(PyExc_AssertionError, "attempt to release recursive lock not owned by thread: the thread that acquired it "
+                        "must release it, once for each acquire()");
         return -1;
     }
     if (sync_lock_release(self->at.lock) == AR_OK) return 0;
-    PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
+    PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times: the lock is not held; "
+                    "release once for each acquire() that succeeded");
     return -1;
 }
 

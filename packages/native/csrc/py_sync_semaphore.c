@@ -25,7 +25,9 @@ static int leave(SyncObject *self)
 {
     if (sync_semaphore_release(process_arena, self->at.semaphore) == AR_OK) return 0;
     if (!sync_shared()) return -1;
-    PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times");
+    unsigned long most = SH_PEEK(&self->at.semaphore->maxvalue);
+    PyErr_Format(PyExc_ValueError, "semaphore or lock released too many times: its value is %lu already, the most it may have; "
+                 "release once for each acquire() that succeeded", most);
     return -1;
 }
 

@@ -90,7 +90,9 @@ class Lock(_Named):
         except ServerDiedError:
             raise
         except Exception as error:
-            raise ValueError("semaphore or lock released too many times: nobody holds it") from error
+            raise ValueError(
+                "semaphore or lock released too many times: nobody holds it; release once for each acquire()"
+            ) from error
 
     def locked(self) -> bool:
         """Return whether anybody holds it."""
@@ -158,7 +160,8 @@ class Semaphore(_Named):
             self._ask("release")
         except (RuntimeError, AssertionError, KeyError, IndexError) as error:
             raise ValueError(
-                "semaphore or lock released too many times: this process holds no permit of it"
+                "semaphore or lock released too many times: this process holds no permit of it; "
+                "release once for each acquire() that returned True"
             ) from error
 
     def get_value(self) -> int:

@@ -46,7 +46,9 @@ class Connection:
         self._handle: int | None = None
         number = handle.__index__()
         if number < 0:
-            raise ValueError("invalid handle")
+            raise ValueError(
+                f"invalid handle: {number}; it must be a descriptor, 0 or more, that is open here"
+            )
         if not readable and not writable:
             raise ValueError("at least one of `readable` and `writable` must be True")
         self._handle = number

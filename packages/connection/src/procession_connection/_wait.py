@@ -36,7 +36,9 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
             continue
         if type(obj) is int:
             if obj < 0:
-                raise ValueError(f"Invalid file descriptor: {obj}")
+                raise ValueError(
+                    f"Invalid file descriptor: {obj}; it must be 0 or more, so wait for open objects only"
+                )
             fds.append(obj)
             continue
         try:

@@ -75,7 +75,7 @@ class Listener:
     def accept(self) -> Connection:
         """Wait for a client and return a connection to it. Raises OSError if the listener is closed."""
         if self._backlog is None:
-            raise OSError("listener is closed")
+            raise OSError("listener is closed: close() was called on it; make a new one")
         return Connection(*self._backlog.get())
 
     def close(self) -> None:

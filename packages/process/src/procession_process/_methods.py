@@ -111,5 +111,8 @@ def cpu_count() -> int:
     counter = getattr(os, "process_cpu_count", os.cpu_count)
     number: int | None = counter()
     if number is None:
-        raise NotImplementedError("cannot determine number of cpus")
+        raise NotImplementedError(
+            "cannot determine number of cpus: the system does not tell; give the number of processes yourself, "
+            "as in Pool(4)"
+        )
     return number

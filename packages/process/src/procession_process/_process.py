@@ -119,7 +119,9 @@ class BaseProcess:
         if self._popen is not None:
             raise ProcessStateError("cannot start a process twice; make a new Process object")
         if self._parent_pid != os.getpid():
-            raise ProcessStateError("can only start a process object created by current process")
+            raise ProcessStateError(
+                f"can only start a process object created by current process: {self._made_by()}; make a new one here"
+            )
         if runtime.current._config.get("daemon"):
             raise ProcessStateError(
                 "daemonic processes are not allowed to have children; start it from one that is not daemonic"
@@ -140,7 +142,7 @@ class BaseProcess:
         """
         self._check_closed()
         if self._parent_pid != os.getpid():
-            raise ProcessStateError("can only join a child process")
+            raise ProcessStateError(f"can only join a child process: {self._made_by()}, so join it there")
         if self._popen is None:
             raise ProcessStateError("can only join a started process; call start() first")
         if self._popen.wait(check_timeout(timeout)) is not None:
@@ -154,7 +156,7 @@ class BaseProcess:
         if self is runtime.current:
             return True
         if self._parent_pid != os.getpid():
-            raise ProcessStateError("can only test a child process")
+            raise ProcessStateError(f"can only test a child process: {self._made_by()}, so ask there")
         if self._popen is None:
             return False
         if self._popen.poll() is None:
@@ -207,17 +209,20 @@ class BaseProcess:
             _children.started.discard(self)
         self._closed = True
 
+    def _made_by(self) -> str:
+        return f"{self._name!r} was made by process {self._parent_pid}, and this is process {os.getpid()}"
+
     def _running(self, what: str) -> Any:
         self._check_closed()
         if self._popen is None:
             raise ProcessStateError(f"can only {what} a started process; call start() first")
         if self._parent_pid != os.getpid():
-            raise ProcessStateError(f"can only {what} a child process")
+            raise ProcessStateError(f"can only {what} a child process: {self._made_by()}, so do it there")
         return self._popen
 
     def _check_closed(self) -> None:
         if self._closed:
-            raise ValueError("process object is closed")
+            raise ValueError("process object is closed: close() was called on it; ask it before that")
 
     # ---- attributes ----------------------------------------------------------------------------------------
 

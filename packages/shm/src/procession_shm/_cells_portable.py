@@ -44,10 +44,13 @@ class CellList:
             index = operator.index(index)
         except TypeError:
             raise TypeError(f"list indices must be integers or slices, not {type(index).__name__}")
+        given = index
         if index < 0:
             index += self._count
         if not 0 <= index < self._count:
-            raise IndexError(message)
+            raise IndexError(
+                f"{message}: {given} in a list of {self._count} items; use an index below its len()"
+            )
         memory = self._memory
         if memory is None or memory.closed:
             raise TypeError(

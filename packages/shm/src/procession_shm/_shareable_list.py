@@ -146,7 +146,9 @@ class ShareableList(_CellList):
         if position < 0:
             position += count
         if not 0 <= position < count:
-            raise IndexError("Requested position out of range.")
+            raise IndexError(
+                f"Requested position out of range. There are {count} items; use a position below that"
+            )
         at = formats + 8 * position
         return bytes(buffer[at : at + 8]).rstrip(b"\0").decode()
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _NO_SLOT = ((1 << 64) - 1, (1 << 64) - 1)
 _SLICE = 0.02
+_GONE = "the fork server is gone: it ended or was killed just now; start the process again, which starts a new one"
 
 
 class Connection:
@@ -67,7 +68,7 @@ class Connection:
             send(self.sock, b"F" + pack("<QQ", *(slot or _NO_SLOT)) + payload, fds)
         except OSError:
             self.fail()
-            raise EOFError("the fork server is gone") from None
+            raise EOFError(_GONE) from None
         while True:
             while self._answers:
                 message, received = self._answers.pop(0)
@@ -83,7 +84,7 @@ class Connection:
                     raise OSError(code, os.strerror(code))
                 self._take_report(message[1:])
             if self.broken:
-                raise EOFError("the fork server is gone")
+                raise EOFError(_GONE)
             wait_readable((self.sock.fileno(),), _SLICE)  # another thread may take the answer in between
             self.drain()
 
@@ -186,7 +187,7 @@ def fork_one(fds: list[int], slot: Slot, payload: bytes) -> tuple[int, int, Conn
                     raise
             else:
                 return pid, pidfd, connection
-    raise EOFError("the fork server is gone")
+    raise EOFError(_GONE)
 
 
 def ensure_running() -> None:
