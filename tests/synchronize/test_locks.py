@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from procession_synchronize import Condition, Lock, RLock
-from tests.synchronize.helpers import eventually, finish, in_thread, start
+from tests.synchronize.helpers import PATIENCE, eventually, finish, in_thread, start
 
 
 @pytest.mark.parametrize("cls", [Lock, RLock])
@@ -114,6 +115,33 @@ def test_rlock_release_by_others() -> None:
     lock.acquire()
     assert isinstance(in_thread(lock.release), AssertionError)
     assert lock.locked()
+    lock.release()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_plain_fork_while_another_thread_holds_an_rlock() -> None:
+    lock, held, go = RLock(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            go.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            taken = lock.acquire(timeout=PATIENCE)
+            lock.release()
+        finally:
+            os._exit(not taken)
+    go.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert lock.acquire(timeout=PATIENCE), "the child has released it"
     lock.release()
 
 

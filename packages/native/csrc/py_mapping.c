@@ -203,7 +203,7 @@ static PyObject *list_bind(PyObject *op, PyObject *mapping)
 /* Negative indices have the length added already. */
 static void list_outside(CellList *self, Py_ssize_t i, const char *begin)
 {
-    PyErr_Format(PyExc_IndexError, "%s: %zd in a list of %zd items; use an index below its len()", begin,
+    PyErr_Format(PyExc_IndexError, "%s: %zd in a list of %zd items; use one from -len() to len() - 1", begin,
                  i < 0 ? i - self->length : i, self->length);
 }
 

@@ -49,7 +49,7 @@ class CellList:
             index += self._count
         if not 0 <= index < self._count:
             raise IndexError(
-                f"{message}: {given} in a list of {self._count} items; use an index below its len()"
+                f"{message}: {given} in a list of {self._count} items; use one from -len() to len() - 1"
             )
         memory = self._memory
         if memory is None or memory.closed:

@@ -12,8 +12,9 @@ import os
 import sys
 import threading
 from _multiprocessing import SemLock as _SemLock  # type: ignore[import-not-found]
+from weakref import ref
 
-from procession_core import Finalize, InheritanceError, current_transfer, register_after_fork, runtime
+from procession_core import Finalize, InheritanceError, current_transfer, reset_after_fork, runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,9 +73,19 @@ def _unlink(name: str) -> None:
         pass
 
 
-def _after_fork(lock: SemLock) -> None:
-    # The count of a recursive lock belongs to the parent's thread.
-    lock._semlock._after_fork()
+_locks: dict[int, ref[SemLock]] = {}
+
+
+def _after_fork() -> None:
+    # The count of a recursive lock belongs to the parent's thread. Kept, it would make the child's first release
+    # one of two, after which nobody could acquire; os.fork() has to be noticed too.
+    for reference in list(_locks.values()):
+        lock = reference()
+        if lock is not None:
+            lock._semlock._after_fork()
+
+
+reset_after_fork(_after_fork)
 
 
 class SemLock:
@@ -119,7 +130,8 @@ class SemLock:
         self.acquire = self._semlock.acquire
         self.release = self._semlock.release
         if sys.platform != "win32":
-            register_after_fork(self, _after_fork)
+            key = id(self)
+            _locks[key] = ref(self, lambda _: _locks.pop(key, None))
 
     def locked(self) -> bool:
         """Whether an acquire would have to wait."""
