@@ -170,7 +170,8 @@ if __name__ == "__main__":
     check(ValueError, "cannot find context for 'x'", lambda: pp.set_start_method("x", force=True))
     if (pid := os.fork()) == 0:
         check(AssertionError, "can only test a child process", p.is_alive)
-        check(AssertionError, "can only join a child process", p.join)
+        here = f"can only join a child process: 'Process-1' was made by process {os.getppid()}, and this is process "
+        check(AssertionError, here, p.join)
         os._exit(0)
     if os.waitpid(pid, 0)[1]:
         raise SystemExit("guards in a fork failed")

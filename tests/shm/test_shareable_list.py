@@ -104,6 +104,16 @@ def test_indices_are_checked(shared_list, index):
         items[index] = 1
 
 
+@pytest.mark.parametrize("index", [2, -3])
+def test_wrong_indices_are_named(shared_list, index):
+    items = shared_list([1, 2])
+    allowed = f"index out of range: {index} in a list of 2 items; use one from -len\\(\\) to len\\(\\) - 1$"
+    with pytest.raises(IndexError, match="^" + allowed):
+        items[index]
+    with pytest.raises(IndexError, match="^assignment " + allowed):
+        items[index] = 1
+
+
 @pytest.mark.parametrize("index", [1.0, "a", slice(1, 2), None])
 def test_other_indices_are_type_errors(shared_list, index):
     items = shared_list(MIXED)

@@ -37,6 +37,12 @@ def test_a_semaphore_may_grow() -> None:
         assert sem.get_value() == n
 
 
+@pytest.mark.native_only
+def test_a_release_too_many_says_what_is_allowed() -> None:
+    with pytest.raises(ValueError, match="too many times: its value is 2 already, the most it may have; release once"):
+        BoundedSemaphore(2).release()
+
+
 def test_a_bounded_one_may_not() -> None:
     sem = BoundedSemaphore(2)
     with pytest.raises(ValueError, match="semaphore or lock released too many times"):
