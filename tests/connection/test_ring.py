@@ -487,8 +487,11 @@ def test_descriptors_in_messages_and_by_hand():
     assert reader.recv() == "through the copy"
     there.send("the other way")  # which is still in the arena
     assert here.recv() == "the other way" and ring_is_used(here)
-    send_handle(here, writer._handle, os.getpid())
+    # In a thread: from Python 3.14 on it waits for the receiver.
+    sending = in_thread(lambda: send_handle(here, writer._handle, os.getpid()))
     os.close(recv_handle(there))
+    sending.join(30)
+    assert not sending.is_alive()
     for connection in (here, there, reader, writer, copy):
         connection.close()
 
