@@ -36,6 +36,7 @@ class Worker(Process):
         self.port = port
 
     def run(self):
+        register(here=False)  # what the parent has registered comes along with fork alone
         connect(self.port).get_queue().put("local hello")
 
 
