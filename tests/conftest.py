@@ -11,6 +11,7 @@ import importlib.util
 import os
 import platform
 import re
+import signal
 import sys
 import threading
 import time
@@ -19,6 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# A shell ignores SIGINT in what it runs in the background, and programs started from there inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WISH = os.environ.get("PROCESSION_NATIVE", "")
 

@@ -13,6 +13,7 @@ RUN_WITH = Path(__file__).with_name("run_with.py")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "mp_synchronize.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["processes", "manager", "threads"])
 def test_output(kind: str, start_method: str) -> None:
     if kind == "threads" and start_method != "fork":

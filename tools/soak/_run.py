@@ -72,7 +72,7 @@ def _leaks(before: dict[str, int]) -> dict[str, int]:
 
 
 def _warm_up() -> None:
-    # What is made once in a process's life is no leak: the fork server, the arena, the first chunk of a ledger, the
+    # What is made once in a process's life is no leak: the arena, the first chunk of a ledger, the
     # table of names.
     lock = procession.Lock()
     segment = procession.shared_memory.SharedMemory(create=True, size=1)
@@ -85,6 +85,8 @@ def _warm_up() -> None:
         process = context.Process(target=end_with, args=(0, 0, method, []))
         process.start()
         process.join()
+    # It would fork its spare some time after the first count, and the last would find one process more.
+    procession.forkserver._forkserver._stop()
 
 
 def soak(minutes: float, seed: int, names: list[str]) -> int:
