@@ -28,14 +28,15 @@ def fault_build() -> dict[str, str]:
 
 
 @pytest.fixture
-def run_steps(fault_build: dict[str, str], request: pytest.FixtureRequest) -> Run:
-    """Run ``<name>_steps.py`` of this folder to its end and return what it says in its last line."""
+def run_steps(fault_build: dict[str, str], sample: bool, request: pytest.FixtureRequest) -> Run:
+    """Run ``<name>_steps.py`` of this folder to its end and return what it says in its last line; a sample of the
+    longer ones is every third step."""
 
     def run(name: str) -> Any:
         marker = request.node.get_closest_marker("timeout")
         done = subprocess.run(
             [sys.executable, str(Path(__file__).with_name(f"{name}_steps.py"))],
-            env=fault_build,
+            env={**fault_build, "FAULT_STRIDE": "3" if sample else "1"},
             capture_output=True,
             text=True,
             timeout=marker.args[0] - 20,
@@ -47,9 +48,9 @@ def run_steps(fault_build: dict[str, str], request: pytest.FixtureRequest) -> Ru
 
 
 @pytest.fixture
-def check_steps(run_steps: Run) -> Callable[[str, str], None]:
-    """Run ``<name>_steps.py``: every operation must have been killed somewhere, and every repair branch in the
-    sources that match the pattern must have been taken."""
+def check_steps(run_steps: Run, sample: bool) -> Callable[[str, str], None]:
+    """Run ``<name>_steps.py``: every operation must have been killed somewhere, and, but for a sample, every repair
+    branch in the sources that match the pattern must have been taken."""
 
     def check(name: str, sources: str) -> None:
         result = run_steps(name)
@@ -65,6 +66,6 @@ def check_steps(run_steps: Run) -> Callable[[str, str], None]:
             ours.update(re.findall(r'FAULT_BRANCH\("([^"]+)"\)', path.read_text()))
         ours = {name for name in ours if "want of memory" not in name}  # test_memory_steps.py reaches those
         never = ours - {branch for branch, count in result["branches"].items() if count}
-        assert not never, f"repairs that no kill has reached: {sorted(never)}"
+        assert sample or not never, f"repairs that no kill has reached: {sorted(never)}"
 
     return check

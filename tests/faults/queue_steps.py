@@ -19,6 +19,7 @@ from typing import Any
 from procession_native import core
 from procession_queues import Empty, JoinableQueue, Queue
 
+STRIDE = int(os.environ.get("FAULT_STRIDE", "1"))
 BIG = 40_000  # bytes: travels in a block
 SEEN: dict[str, int] = {}
 
@@ -70,10 +71,10 @@ def number(thing: Any) -> int:
 
 def run(name: str, before: list[int], operation: Callable[[Any], Any], adds: list[int], takes: int, maxsize: int = 0,
         task_done: int = 0) -> None:  # fmt: skip
-    k = 0
+    k = 1 - STRIDE
     ended = False
     while not ended:
-        k += 1
+        k += STRIDE
         start = used()
         queue = JoinableQueue(maxsize)
         for i in before:

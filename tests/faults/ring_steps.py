@@ -22,6 +22,7 @@ from procession_connection import Pipe, wait
 from procession_native import core
 
 SEEN: dict[str, int] = {}
+STRIDE = int(os.environ.get("FAULT_STRIDE", "1"))
 PATIENCE = 20.0
 
 
@@ -49,7 +50,13 @@ def item(i: int) -> Any:
 
 
 def number(thing: Any) -> int:
-    return int(thing[0]) if isinstance(thing, list) else int(thing.split()[0]) if isinstance(thing, bytes) else thing
+    return (
+        int(thing[0])
+        if isinstance(thing, list)
+        else int(thing.split()[0])
+        if isinstance(thing, bytes)
+        else thing
+    )
 
 
 def rest(reader: Any, name: str) -> list[int]:
@@ -65,10 +72,10 @@ def rest(reader: Any, name: str) -> list[int]:
 
 def run(name: str, duplex: bool, before: list[int], operation: Callable[[Any, Any], Any], adds: list[int], takes: int,
         asleep: bool = False, descriptor: bool = False) -> None:  # fmt: skip
-    k = 0
+    k = 1 - STRIDE
     ended = False
     while not ended:
-        k += 1
+        k += STRIDE
         start = used()
         reader, writer = Pipe(duplex)
         if asleep:
@@ -87,7 +94,9 @@ def run(name: str, duplex: bool, before: list[int], operation: Callable[[Any, An
         require(ended or code == -signal.SIGKILL, f"{label}: exit code {code}")
         if descriptor:
             fd = reader.fileno()
-            found_early = [number(reader.recv()) for _ in range(len(before)) if select.select([fd], [], [], 0)[0]]
+            found_early = [
+                number(reader.recv()) for _ in range(len(before)) if select.select([fd], [], [], 0)[0]
+            ]
         else:
             found_early = []
         for i in (1000, 1001, 1002, 1003):
@@ -159,7 +168,16 @@ for duplex in (True, False):
     run(f"{way}: wait", duplex, [], look, [], 0)
     run(f"{way}: writer asks for the descriptor", duplex, [4, 5], lambda r, w: w.fileno(), [], 0, asleep=True)
     run(f"{way}: reader asks for the descriptor", duplex, [4, 5], lambda r, w: r.fileno(), [], 0, asleep=True)
-    run(f"{way}: the survivor asks", duplex, [4, 5], lambda r, w: w.fileno(), [], 0, asleep=True, descriptor=True)
+    run(
+        f"{way}: the survivor asks",
+        duplex,
+        [4, 5],
+        lambda r, w: w.fileno(),
+        [],
+        0,
+        asleep=True,
+        descriptor=True,
+    )
     run(f"{way}: close", duplex, [4], lambda r, w: (r.close(), w.close()), [], 0)
 run("make and drop", False, [], drop, [], 0)
 print(json.dumps(SEEN))

@@ -22,6 +22,7 @@ import procession_synchronize as sync
 from procession_core import OwnerDiedError
 from procession_native import core
 
+STRIDE = int(os.environ.get("FAULT_STRIDE", "1"))
 PATIENCE = 20.0
 warnings.simplefilter("always")
 
@@ -551,7 +552,7 @@ def run(name: str, scenario: Callable[[], Any]) -> int:
         require(k == 0 or after <= before, f"{name}, killed at step {k}: {after - before} bytes leaked")
         if code == 0 and k > 0:
             return k - 1
-        k += 1
+        k += STRIDE if k else 1
 
 
 def main() -> None:
