@@ -13,6 +13,8 @@ import pytest
 PROGRAM = """
 import os, sys, time
 from procession_managers import SyncManager
+from procession_process import set_start_method
+set_start_method(sys.argv[1])
 manager = SyncManager()
 manager.start()
 print(manager.address, manager._process.pid, flush=True)
@@ -22,9 +24,12 @@ time.sleep(60)
 
 @pytest.mark.linux_only
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_parent(number: int) -> None:
+def test_a_killed_parent(number: int, start_method: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, start_method],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as parent:
         assert parent.stdout is not None and parent.stderr is not None
         address, pid = parent.stdout.readline().split()

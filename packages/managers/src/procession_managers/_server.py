@@ -181,6 +181,8 @@ class Server(Calls, Functions):
             self._acceptor = Thread(target=self._accept, name="procession-manager-accept", daemon=True)
             self._acceptor.start()
         elif self._control is not None and fd == self._control.fileno():
+            # A parent that is killed closes its end before it is seen to have ended.
+            self._orphaned = not self._was_asked_to_end()
             self.stopping = True
         elif fd == self._parent:
             info("manager server ends because its parent has ended")
@@ -190,6 +192,13 @@ class Server(Calls, Functions):
                 lease = self.foreigners.ended(fd)
                 if lease is not None:
                     self._end_lease(lease)
+
+    def _was_asked_to_end(self) -> bool:
+        try:
+            self._control.recv_bytes()
+        except (EOFError, OSError):
+            return False
+        return True
 
     def wake(self) -> None:
         """Let the loop look at what another thread has changed."""
