@@ -126,10 +126,3 @@ void hub_ring_leader(struct hub *h)
     SH_ADD(&h->leader_bell, 1);
     word_wake(&h->leader_bell, 1);
 }
-
-int cpus_usable(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    return CPU_COUNT(&set);
-}

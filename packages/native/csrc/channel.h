@@ -42,6 +42,7 @@
 #ifndef PROCESSION_CHANNEL_H
 #define PROCESSION_CHANNEL_H
 
+#include "cpu.h"
 #include "shared.h"
 
 #define CHANNEL_MAGIC 0x6c6e6863u
@@ -104,15 +105,5 @@ void word_wake(sh32 *word, int how_many);
 void hub_ring(struct hub *h, int eventfd, bool idle);
 /* Within the pool: wake the thread that waits, whatever it waits for. */
 void hub_ring_leader(struct hub *h);
-/* How many CPUs this process may use. */
-int cpus_usable(void);
-static inline void cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
 
 #endif

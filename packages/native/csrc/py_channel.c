@@ -532,7 +532,7 @@ int procession_add_channel(PyObject *module)
     if (PyModule_AddObject(module, "Channel", channel_type) < 0 || PyModule_AddObject(module, "Hub", hub_type) < 0 ||
         PyModule_AddObject(module, "channel_format", format) < 0 ||
         PyModule_AddIntConstant(module, "CHANNEL_HEADER", CHANNEL_HEADER) < 0 ||
-        PyModule_AddIntConstant(module, "HUB_SIZE", HUB_SIZE) < 0)
+        PyModule_AddIntConstant(module, "HUB_SIZE", HUB_SIZE) < 0 || PyModule_AddIntConstant(module, "CPUS", cpus_usable()) < 0)
         return -1;
     return 0;
 }

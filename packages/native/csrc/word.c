@@ -1,6 +1,7 @@
 /* word.c: futexes, spinning, owned lock words.  Format and rules: word.h. */
 #define _GNU_SOURCE
 #include "word.h"
+#include "cpu.h"
 #include "registry.h"
 
 #include <errno.h>
@@ -50,26 +51,11 @@ int futex_wait(sh32 *p, uint32_t expected, uint64_t deadline)
 
 void futex_wake(sh32 *p, int n) { syscall(SYS_futex, &p->opaque, FUTEX_WAKE, n, NULL, NULL, 0); }
 
-static inline void cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
-
 #define SPIN_MAX 2000u
 #define SPIN_MIN 16u
 #define AFFINITY_CHECK 64u
 #define YIELD_CREDIT 8
 #define YIELD_RETRY 64u
-
-static bool one_cpu(void)
-{
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < 2;
-}
 
 /* On one CPU the other side can only run when we do not.  Giving way costs half of sleeping and being woken, if it
  * is the other side that runs then; where it is somebody else, the credit is used up and left alone for a while. */
@@ -94,7 +80,7 @@ bool spin_while_equal(struct arena *a, sh32 *p, uint32_t expected)
 {
     static _Thread_local uint32_t calls;
     static _Thread_local bool alone;
-    if (calls++ % AFFINITY_CHECK == 0) alone = one_cpu();
+    if (calls++ % AFFINITY_CHECK == 0) alone = cpus_usable() < 2;
     if (alone) return yield_while_equal(p, expected);
     /* A guess shared by the threads of a process: relaxed, and a lost update does not matter. */
     uint32_t limit = __atomic_load_n(&a->spin_limit, __ATOMIC_RELAXED);
@@ -117,7 +103,7 @@ bool spin_while_equal(struct arena *a, sh32 *p, uint32_t expected)
 
 bool patience_spin(struct patience *p, sh32 *word, uint32_t expected)
 {
-    if (p->calls++ % AFFINITY_CHECK == 0) p->alone = one_cpu();
+    if (p->calls++ % AFFINITY_CHECK == 0) p->alone = cpus_usable() < 2;
     if (p->alone) return yield_while_equal(word, expected);
     if (p->rest % UNTIMED) {
         /* Looking at the clock twice costs a fiftieth of the wait: few waits stand for all. */
