@@ -143,7 +143,9 @@ def check(module: Any, line: str) -> list[str]:
     where = module.__name__
     head, colon, rest = line.partition(": ")
     if colon and "(" not in head:
-        return [f"{where}.{head}.{name}: missing" for name in rest.split() if not has(getattr(module, head), name)]
+        return [
+            f"{where}.{head}.{name}: missing" for name in rest.split() if not has(getattr(module, head), name)
+        ]
     problems = []
     first, *others = words(line)
     cls, dot, _ = first.partition("(")[0].partition(".")

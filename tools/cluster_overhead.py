@@ -29,7 +29,9 @@ def medium(x: int) -> int:
     return x + 1
 
 
-def ways(client: Any, pool: Any, function: Callable[[int], int], count: int) -> dict[str, Callable[[], list[int]]]:
+def ways(
+    client: Any, pool: Any, function: Callable[[int], int], count: int
+) -> dict[str, Callable[[], list[int]]]:
     return {
         "Client.map and gather": lambda: client.gather(client.map(function, range(count), pure=False)),
         "Pool.map, chunksize=1": lambda: pool.map(function, range(count), chunksize=1),
@@ -72,11 +74,20 @@ def main(arguments: list[str]) -> int:
         context.Pool() as pool,
     ):
         pool.map(tiny, range(100), chunksize=1)
-        for name, function, count in (("x + 1", tiny, options.tasks), ("10 ms of work", medium, options.tasks // 4)):
+        for name, function, count in (
+            ("x + 1", tiny, options.tasks),
+            ("10 ms of work", medium, options.tasks // 4),
+        ):
             medians = measure(ways(client, pool, function, count), count, options.repeats)
             plain = medians["Client.map and gather"]
             rows += [
-                {"task": name, "tasks": count, "way": way, "microseconds": taken / count * 1e6, "ratio": taken / plain}
+                {
+                    "task": name,
+                    "tasks": count,
+                    "way": way,
+                    "microseconds": taken / count * 1e6,
+                    "ratio": taken / plain,
+                }
                 for way, taken in medians.items()
             ]
     print("| task | tasks | way | µs a task | of plain Dask |\n| --- | --- | --- | --- | --- |")

@@ -112,7 +112,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a part of a harness's name")
     options = parser.parse_args(arguments)
     harnesses = sorted((csan.SOURCES / "tests").glob("fuzz_*.c"))
-    harnesses = [path for path in harnesses if not options.names or any(n in path.name for n in options.names)]
+    harnesses = [
+        path for path in harnesses if not options.names or any(n in path.name for n in options.names)
+    ]
     if not harnesses:
         print("no harness found", file=sys.stderr)
         return 1

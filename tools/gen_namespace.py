@@ -61,7 +61,9 @@ def _rank(name: str) -> tuple[int, str]:
 
 def modules() -> list[str]:
     """Return the public submodules that exist."""
-    found = [path.stem for path in PACKAGE.glob("*.py")] + [p.parent.name for p in PACKAGE.glob("*/__init__.py")]
+    found = [path.stem for path in PACKAGE.glob("*.py")] + [
+        p.parent.name for p in PACKAGE.glob("*/__init__.py")
+    ]
     return sorted(name for name in found if not name.startswith("_"))
 
 
@@ -100,7 +102,9 @@ def stub_text() -> str:
 def main(arguments: list[str]) -> int:
     """The command: write the files, or compare them."""
     texts = {PACKAGE / "_names.py": table_text(), PACKAGE / "__init__.pyi": stub_text()}
-    stale = [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stale = [
+        path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
     if "--check" in arguments:
         for path in stale:
             print(f"{path.name} is not what tools/gen_namespace.py writes; run it")

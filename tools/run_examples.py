@@ -36,7 +36,9 @@ def run(path: Path) -> str | None:
 
 def main(arguments: list[str]) -> int:
     """The command: run all, or those named."""
-    programs = [p for p in sorted(EXAMPLES.glob("*.py")) if not p.name.startswith("_") and p.stem not in ENDLESS]
+    programs = [
+        p for p in sorted(EXAMPLES.glob("*.py")) if not p.name.startswith("_") and p.stem not in ENDLESS
+    ]
     if arguments:
         programs = [p for p in programs if p.stem in arguments]
     failed = 0

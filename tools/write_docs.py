@@ -85,7 +85,9 @@ def names_page() -> str:
         found = getattr(importlib.import_module(module), name)
         summary = first_sentence(found)
         shown = f"procession.{name}"
-        target = f"`{shown}`" if module.startswith("procession.") else f"{{py:obj}}`{shown} <{module}.{name}>`"
+        target = (
+            f"`{shown}`" if module.startswith("procession.") else f"{{py:obj}}`{shown} <{module}.{name}>`"
+        )
         lines.append(f"| {target} | {summary} |")
     return "\n".join([*lines, ""])
 

@@ -165,7 +165,9 @@ def test_bad_arguments(ctx: Any, wrong: dict[str, Any]) -> None:
     [({"memory_limit": 1 << 30}, "--memory-limit"), ({"on_exit": print}, "WorkerPlugin"),
      ({"idle_timeout": 1.0}, "adapt"), ({"daemon": False}, "distributed.worker.daemon")],
 )  # fmt: skip
-def test_options_that_a_cluster_has_in_its_own_way(ctx: Any, options: dict[str, Any], alternative: str) -> None:
+def test_options_that_a_cluster_has_in_its_own_way(
+    ctx: Any, options: dict[str, Any], alternative: str
+) -> None:
     with pytest.raises(NotSupportedError, match=alternative):
         ctx.Pool(**options)
     with pytest.raises(TypeError, match="nonsense"):

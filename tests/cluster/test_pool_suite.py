@@ -167,7 +167,10 @@ def name_of_task() -> str:
 def test_state_and_tasks_names_of_workers(ctx: Any) -> None:
     from procession_pool import log_tasks
 
-    with ctx.Pool(initializer=tasks.set_state, initargs=(5,)) as pool, ctx.Pool(initializer=log_tasks) as other:
+    with (
+        ctx.Pool(initializer=tasks.set_state, initargs=(5,)) as pool,
+        ctx.Pool(initializer=log_tasks) as other,
+    ):
         assert pool.map(call, [tasks.get_state] * 4, 1) == [5] * 4
         assert other.apply(name_of_task) == "name_of_task()"
         assert pool.map(call, [tasks.get_state] * 4, 1) == [5] * 4

@@ -11,7 +11,9 @@ from procession_cluster import ClusterContext
 from procession_core import NotSupportedError
 
 
-@pytest.mark.parametrize("name", ["Pool", "Process", "Queue", "Lock", "RLock", "Semaphore", "Event", "cpu_count"])
+@pytest.mark.parametrize(
+    "name", ["Pool", "Process", "Queue", "Lock", "RLock", "Semaphore", "Event", "cpu_count"]
+)
 def test_the_error_names_what_to_install(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     context: Any = ClusterContext()

@@ -34,7 +34,13 @@ def sending(connection, obj):
 
 
 def message():
-    return [1, pickle.PickleBuffer(ARRAY), "between", pickle.PickleBuffer(bytes(ARRAY)), pickle.PickleBuffer(b"small")]
+    return [
+        1,
+        pickle.PickleBuffer(ARRAY),
+        "between",
+        pickle.PickleBuffer(bytes(ARRAY)),
+        pickle.PickleBuffer(b"small"),
+    ]
 
 
 def check(got):

@@ -80,13 +80,17 @@ def test_responses(digest):
         verify_challenge(KEY, message, response[:-1] + bytes([response[-1] ^ 1]))
 
 
-@pytest.mark.parametrize("message", [b"", b"short", b"{sha256}short", b"{sha1}is-twenty-bytes-long", b"x" * 30])
+@pytest.mark.parametrize(
+    "message", [b"", b"short", b"{sha256}short", b"{sha1}is-twenty-bytes-long", b"x" * 30]
+)
 def test_challenges_that_are_not_answered(message):
     with pytest.raises(AuthenticationError):
         create_response(KEY, message)
 
 
-@pytest.mark.parametrize("response", [b"", b"{sha256}", b"{}", b"{sha1}" + b"x" * 20, b"x" * 15, b"{md5}" + b"x" * 15])
+@pytest.mark.parametrize(
+    "response", [b"", b"{sha256}", b"{}", b"{sha1}" + b"x" * 20, b"x" * 15, b"{md5}" + b"x" * 15]
+)
 def test_responses_that_prove_nothing(response):
     with pytest.raises(AuthenticationError):
         verify_challenge(KEY, b"{sha256}" + b"r" * 40, response)

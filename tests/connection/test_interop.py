@@ -24,7 +24,10 @@ def pythons():
             continue
         try:
             text = subprocess.run(
-                [path, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True, timeout=30
+                [path, "-c", "import sys; print(*sys.version_info[:2])"],
+                capture_output=True,
+                text=True,
+                timeout=30,
             ).stdout
             major, minor = map(int, text.split())
         except (OSError, ValueError, subprocess.TimeoutExpired):
@@ -95,7 +98,10 @@ with Listener(family=sys.argv[1], authkey=b"key") as l:
 @pytest.mark.parametrize("family", ["AF_INET", "AF_UNIX"])
 @pytest.mark.parametrize("python", pythons())
 def test_our_listener_their_client(python, family):
-    with Listener(family=family, authkey=b"key") as listener, Real(python, ECHO_CLIENT, repr(listener.address)):
+    with (
+        Listener(family=family, authkey=b"key") as listener,
+        Real(python, ECHO_CLIENT, repr(listener.address)),
+    ):
         with listener.accept() as connection:
             for obj in OBJECTS:
                 connection.send(obj)

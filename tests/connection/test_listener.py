@@ -262,7 +262,13 @@ def test_a_client_is_not_to_blame_for_an_absent_server():
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"\xff\xff\xff\xff" + b"\xff" * 8, frame(b"x" * 300), b"\x7f\xff\xff\xff", b"GET / HTTP/1.0\r\n\r\n", b""],
+    [
+        b"\xff\xff\xff\xff" + b"\xff" * 8,
+        frame(b"x" * 300),
+        b"\x7f\xff\xff\xff",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"",
+    ],
 )
 def test_nonsense_in_the_handshake_only_drops_the_client(nonsense, leak_check):
     leak_check.rebase()
@@ -314,7 +320,9 @@ def test_who_goes_on_before_the_handshake_is_over_is_dropped():
             challenge = sock.recv(4 + 256)[4 + len(b"#CHALLENGE#") :]
             answer = create_response(b"k", challenge)
             welcome = frame(b"#WELCOME#")
-            sock.sendall(frame(answer) + frame(b"#CHALLENGE#{sha256}" + bytes(40)) + welcome + frame(b"too early"))
+            sock.sendall(
+                frame(answer) + frame(b"#CHALLENGE#{sha256}" + bytes(40)) + welcome + frame(b"too early")
+            )
             drain(sock)
         honest = in_thread(talk, listener.address, b"k")
         thread.join()

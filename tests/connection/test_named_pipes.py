@@ -161,7 +161,9 @@ def test_wait_over_all_kinds(pair):
     client, accepted = pair
     first, second = socket.socketpair()
     reader, writer = Pipe(duplex=False)
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     process = int(child._handle)
     objects = [accepted, first, reader, process]
     try:
@@ -248,7 +250,9 @@ def test_many_clients():
             doubled.append(client.recv())
 
     with Listener(None, "AF_PIPE", authkey=KEY) as listener:
-        threads = [threading.Thread(target=ask, args=(listener.address, n), daemon=True) for n in range(clients)]
+        threads = [
+            threading.Thread(target=ask, args=(listener.address, n), daemon=True) for n in range(clients)
+        ]
         for thread in threads:
             thread.start()
         for _ in threads:
@@ -320,7 +324,10 @@ def test_pickled_connection(pair):
 
 
 def test_pickled_listener_is_refused():
-    with Listener(None, "AF_PIPE") as listener, pytest.raises(TypeError, match="named pipe cannot be pickled"):
+    with (
+        Listener(None, "AF_PIPE") as listener,
+        pytest.raises(TypeError, match="named pipe cannot be pickled"),
+    ):
         ForkingPickler.dumps(listener)
 
 

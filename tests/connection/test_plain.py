@@ -15,7 +15,9 @@ atoms = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**70), 2**70),
-    st.sampled_from([0, 255, 256, 65535, 65536, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**63 - 1, 2**63, -(2**63)]),
+    st.sampled_from(
+        [0, 255, 256, 65535, 65536, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**63 - 1, 2**63, -(2**63)]
+    ),
     st.floats(),
     st.text(max_size=300),
     st.binary(max_size=300),
@@ -48,7 +50,9 @@ def test_they_come_back_equal_and_of_the_same_types(ends, value):
 
 
 @pytest.mark.parametrize("size", [0, 255, 256, 4000, 4080, 4096, 5000, 20_000])
-@pytest.mark.parametrize("make", [lambda n: "x" * n, lambda n: b"x" * n, lambda n: list(range(n)), lambda n: (1,) * n])
+@pytest.mark.parametrize(
+    "make", [lambda n: "x" * n, lambda n: b"x" * n, lambda n: list(range(n)), lambda n: (1,) * n]
+)
 def test_around_the_largest(ends, make, size):
     client, accepted = ends
     client.send(make(size))

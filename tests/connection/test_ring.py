@@ -62,7 +62,19 @@ def ring_is_used(connection):
 
 # ---- objects and bytes -----------------------------------------------------------------------------------------------
 
-OBJECTS = [None, True, 0, -(2**80), 1.5, "text", "\udc80", b"bytes", (1, [2]), {"a": b"x" * 100_000}, b"y" * 100_000]
+OBJECTS = [
+    None,
+    True,
+    0,
+    -(2**80),
+    1.5,
+    "text",
+    "\udc80",
+    b"bytes",
+    (1, [2]),
+    {"a": b"x" * 100_000},
+    b"y" * 100_000,
+]
 
 
 def test_objects_arrive_as_they_were(ends):
@@ -439,7 +451,9 @@ def test_a_process_that_was_started_with_the_descriptor(ends):
         "with Connection(int(sys.argv[1]), writable=False) as c:\n    print(c.recv(), c.recv())\n"
     )
     fd = reader.fileno()
-    done = subprocess.Popen([sys.executable, "-c", program, str(fd)], pass_fds=[fd], stdout=subprocess.PIPE, text=True)
+    done = subprocess.Popen(
+        [sys.executable, "-c", program, str(fd)], pass_fds=[fd], stdout=subprocess.PIPE, text=True
+    )
     writer.send("one")
     writer.send([2])
     assert done.communicate(timeout=30)[0].split() == ["one", "[2]"]

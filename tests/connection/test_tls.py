@@ -82,7 +82,8 @@ def test_both_directions_at_once(pair):
     client, server = pair
     received = []
     threads = [
-        threading.Thread(target=lambda c=c: [c.send_bytes(b"z" * 5000) for _ in range(200)]) for c in (client, server)
+        threading.Thread(target=lambda c=c: [c.send_bytes(b"z" * 5000) for _ in range(200)])
+        for c in (client, server)
     ]
     threads += [
         threading.Thread(target=lambda c=c: received.extend(len(c.recv_bytes()) for _ in range(200)))

@@ -27,7 +27,9 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SHOWN = re.compile(r"^```\{literalinclude\} (\S+)$", re.MULTILINE)
 DOUBLED = re.compile(r"\b(\w+) \1\b", re.IGNORECASE)
 DISTRIBUTIONS = [
-    path.name for path in sorted(ROOT.glob("packages/*/src/procession_*")) if path.name != "procession_cluster"
+    path.name
+    for path in sorted(ROOT.glob("packages/*/src/procession_*"))
+    if path.name != "procession_cluster"
 ]
 
 
@@ -42,7 +44,9 @@ def anchors(page):
 
 
 def prose(text):
-    return re.sub(r"`[^`]*`", "(code)", re.sub(r"```.*?```|^    .*?$", "", text, flags=re.DOTALL | re.MULTILINE))
+    return re.sub(
+        r"`[^`]*`", "(code)", re.sub(r"```.*?```|^    .*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -88,7 +92,9 @@ def test_every_exception_is_on_the_page_of_errors():
 def exception_classes():
     """Name and place of each exception class that any distribution defines, found in its source."""
     known = {"Exception", "BaseException", "SystemExit"} | {
-        name for name, found in vars(builtins).items() if isinstance(found, type) and issubclass(found, BaseException)
+        name
+        for name, found in vars(builtins).items()
+        if isinstance(found, type) and issubclass(found, BaseException)
     }
     classes = [
         (node, path)
@@ -100,7 +106,8 @@ def exception_classes():
     while new := [
         (node, path)
         for node, path in classes
-        if node.name not in found and any(getattr(base, "id", "") in known | set(found) for base in node.bases)
+        if node.name not in found
+        and any(getattr(base, "id", "") in known | set(found) for base in node.bases)
     ]:
         found.update((node.name, f"{path.relative_to(ROOT)}:{node.lineno}") for node, path in new)
     return found
@@ -131,7 +138,9 @@ def test_every_public_name_has_a_docstring():
     missing = [
         f"{module}.{name}"
         for module, name, found in public_classes()
-        if callable(found) and not inspect.getdoc(found) and not getattr(found, "__module__", "").startswith("typing")
+        if callable(found)
+        and not inspect.getdoc(found)
+        and not getattr(found, "__module__", "").startswith("typing")
     ]
     assert not missing
 
@@ -141,7 +150,19 @@ def test_it_builds_without_a_warning(tmp_path):
     for module in ("sphinx", "furo", "myst_parser", "sphinx_copybutton"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed (tox -e docs installs it)")
-    command = [sys.executable, "-m", "sphinx", "-n", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-n",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-b",
+        "html",
+        str(DOCS),
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
 
@@ -172,7 +193,9 @@ def test_doctests():
 
 def source(name):
     spec = importlib.util.find_spec(name)
-    return Path(spec.origin).read_text(encoding="utf-8") if spec.origin and spec.origin.endswith(".py") else ""
+    return (
+        Path(spec.origin).read_text(encoding="utf-8") if spec.origin and spec.origin.endswith(".py") else ""
+    )
 
 
 def examples_in_sources():

@@ -67,7 +67,12 @@ def environment() -> dict[str, str]:
     places = {str(Path(module.__file__).parents[1]) for module in (procession, procession_native)}
     if (ROOT / "packages").is_dir() and str(ROOT) in str(procession.__file__):
         places |= {str(path) for path in (ROOT / "packages").glob("*/src")}
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sorted(places)), "PYTHONHASHSEED": "0", "COLUMNS": "80"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sorted(places)),
+        "PYTHONHASHSEED": "0",
+        "COLUMNS": "80",
+    }
 
 
 @pytest.mark.linux_only

@@ -20,7 +20,12 @@ NATIVE = {
     "death_barrier", "death_lock", "death_queue", "death_retry", "rule_join_queue", "rule_keep", "rule_send",
     "rule_terminate",
 }  # fmt: skip
-NEEDS_MODULE = {"big_results": "numpy", "big_writable": "numpy", "tut_array": "numpy", "notebook": "cloudpickle"}
+NEEDS_MODULE = {
+    "big_results": "numpy",
+    "big_writable": "numpy",
+    "tut_array": "numpy",
+    "notebook": "cloudpickle",
+}
 NEEDS_PROGRAM = {"manager_tls": "openssl"}
 LINUX = {"rule_zombies"}
 # They choose start methods themselves.

@@ -27,7 +27,10 @@ def test_output(kind: str, start_method: str) -> None:
     assert output["value"].rstrip().endswith("No more running processes")
     numbers = [word for word in output["queue"].split() if word != "TIMEOUT"]
     assert numbers == [*(str(number * number) for number in range(30)), "STOP"]
-    order = [output["condition"].index(text) for text in ("main is waiting", "child is notifying", "main has woken")]
+    order = [
+        output["condition"].index(text)
+        for text in ("main is waiting", "child is notifying", "main has woken")
+    ]
     assert order == sorted(order) and output["condition"].count("condition =") == 7
     counts = [int(number) for number in re.findall(r"(\d+) tasks are running", output["semaphore"])]
     assert len(counts) == 10 and max(counts) <= 3 and output["semaphore"].count("has finished") == 10

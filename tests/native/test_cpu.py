@@ -14,7 +14,11 @@ PROGRAM = "from procession_native import core; print(core.CPUS)"
 
 def cpus(**settings: str) -> int:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env={**os.environ, **settings}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return int(done.stdout)
 

@@ -187,7 +187,10 @@ def test_sixty_four_workers() -> None:
 def test_log_records_say_which_task_they_come_from(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(1, initializer=log_tasks)
     assert pool.map(tasks.logged, [1, 2], 1) == ["logged(1)", "logged(2)"]
-    assert pool.starmap(tasks.logged, [("a", [3]), ("b", [])], 2) == ["logged('a', <list>)", "logged('b', <list>)"]
+    assert pool.starmap(tasks.logged, [("a", [3]), ("b", [])], 2) == [
+        "logged('a', <list>)",
+        "logged('b', <list>)",
+    ]
     assert pool.apply(functools.partial(tasks.logged, 5)) == "partial()"
     assert pool.apply(tasks.Logger().log, (7,)) == "Logger.log(7)"
 

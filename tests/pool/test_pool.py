@@ -341,7 +341,9 @@ def test_results_can_be_named_with_their_type() -> None:
 def test_a_pool_is_not_pickled(any_pool: Any) -> None:
     import pickle
 
-    with pytest.raises(NotImplementedError, match="pool objects cannot be passed between processes or pickled"):
+    with pytest.raises(
+        NotImplementedError, match="pool objects cannot be passed between processes or pickled"
+    ):
         pickle.dumps(any_pool)
 
 

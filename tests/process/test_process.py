@@ -211,7 +211,9 @@ def test_unpicklable_arguments_name_the_culprit(start_method):
         process = pp.Process(target=nothing, args=([1, threading.Lock()],))
         with pytest.raises(TypeError, match="cannot pickle") as caught:
             process.start()
-        assert "_args[0][1]" in "\n".join(caught.value.__notes__)  # from Python 3.14 on it has notes of its own
+        assert "_args[0][1]" in "\n".join(
+            caught.value.__notes__
+        )  # from Python 3.14 on it has notes of its own
     finally:
         pp.set_start_method(None, force=True)
 
@@ -219,7 +221,11 @@ def test_unpicklable_arguments_name_the_culprit(start_method):
 @pytest.mark.parametrize(
     ("target", "args", "printed"),
     [
-        ("print", "([1, threading.Lock()],)", "TypeError obj._args[0][1]: cannot pickle '_thread.lock' object\n"),
+        (
+            "print",
+            "([1, threading.Lock()],)",
+            "TypeError obj._args[0][1]: cannot pickle '_thread.lock' object\n",
+        ),
         ("here", "()", "PicklingError\n"),  # whose message names what the child could not import
     ],
 )

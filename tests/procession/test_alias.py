@@ -106,21 +106,27 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("flags", [(), ("-I",), ("-E", "-S")], ids=["plain", "isolated", "no-site"])
-def test_reaches_children_and_grandchildren(tmp_path: Path, start_method: str, flags: tuple[str, ...]) -> None:
+def test_reaches_children_and_grandchildren(
+    tmp_path: Path, start_method: str, flags: tuple[str, ...]
+) -> None:
     script = tmp_path / "tree.py"
     if not flags:
         script.write_text(TREE)
         done = python("-m", "procession", str(script), start_method)
     else:
         # Without site-packages, or PYTHONPATH, the program itself must say where the package is.
-        script.write_text(f"import sys\nsys.path[:] = {sys.path!r}\nimport procession\nprocession.install()\n{TREE}")
+        script.write_text(
+            f"import sys\nsys.path[:] = {sys.path!r}\nimport procession\nprocession.install()\n{TREE}"
+        )
         done = python(*flags, str(script), start_method)
     assert done.returncode == 0, done.stderr
 
 
 def test_install_twice_is_one() -> None:
     code = "import procession, sys; procession.install(); n = len(sys.meta_path); procession.install()"
-    done = python("-c", code + "; assert len(sys.meta_path) == n; import multiprocessing as m; assert m is procession")
+    done = python(
+        "-c", code + "; assert len(sys.meta_path) == n; import multiprocessing as m; assert m is procession"
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -200,7 +206,9 @@ assert Queue is procession.queues.Queue
 def test_packages_that_replace_the_machinery_keep_the_original(tmp_path: Path) -> None:
     (tmp_path / "loky").mkdir()
     (tmp_path / "loky/__init__.py").write_text("import multiprocessing as mp, neighbour\n")
-    (tmp_path / "loky/inner.py").write_text("import multiprocessing\nfrom multiprocessing.queues import Queue\n")
+    (tmp_path / "loky/inner.py").write_text(
+        "import multiprocessing\nfrom multiprocessing.queues import Queue\n"
+    )
     (tmp_path / "neighbour.py").write_text("import multiprocessing\n")
     done = python("-m", "procession", "-c", GUEST, str(tmp_path))
     assert done.returncode == 0, done.stderr

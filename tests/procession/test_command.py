@@ -64,7 +64,9 @@ def test_program_sees_what_python_shows_it(programs: Path, program: list[str], e
 
 def test_standard_input_is_a_program(programs: Path) -> None:
     plain = run("-", "a", cwd=programs, stdin="import sys; print(sys.argv, repr(sys.path[0]))")
-    ours = run("-m", "procession", "-", "a", cwd=programs, stdin="import sys; print(sys.argv, repr(sys.path[0]))")
+    ours = run(
+        "-m", "procession", "-", "a", cwd=programs, stdin="import sys; print(sys.argv, repr(sys.path[0]))"
+    )
     assert ours == plain
 
 
@@ -87,7 +89,9 @@ def test_wrong_command_lines_exit_with_2(programs: Path, arguments: list[str]) -
 
 
 def test_absent_module(programs: Path) -> None:
-    assert run("-m", "procession", "-m", "absent", cwd=programs)[::2] == run("-m", "absent", cwd=programs)[::2]
+    assert (
+        run("-m", "procession", "-m", "absent", cwd=programs)[::2] == run("-m", "absent", cwd=programs)[::2]
+    )
 
 
 def test_help(programs: Path) -> None:

@@ -78,7 +78,9 @@ def test_every_context_has_the_whole_api() -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("name", [n for n, m in vars(BaseContext).items() if n[0] != "_" and inspect.isfunction(m)])
+@pytest.mark.parametrize(
+    "name", [n for n, m in vars(BaseContext).items() if n[0] != "_" and inspect.isfunction(m)]
+)
 def test_context_methods_are_documented(name: str) -> None:
     assert inspect.getdoc(getattr(BaseContext, name))
 

@@ -25,5 +25,7 @@ def test_all_runs_agree(tmp_path: Path, start_method: str) -> None:
 
 @pytest.mark.skipif(not PROGRAM.exists(), reason="needs the repository")
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, str(PROGRAM), str(tmp_path)], capture_output=True, text=True, timeout=90)
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(tmp_path)], capture_output=True, text=True, timeout=90
+    )
     assert done.returncode == 2

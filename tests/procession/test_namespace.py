@@ -62,7 +62,9 @@ def test_unknown_name_is_an_attribute_error() -> None:
         procession.Processs  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("path", sorted(Path(procession.__file__).parent.rglob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(procession.__file__).parent.rglob("*.py")), ids=lambda path: path.stem
+)
 def test_every_module_has_a_true_list_of_names(path: Path) -> None:
     parts = path.relative_to(Path(procession.__file__).parent.parent).with_suffix("").parts
     module = importlib.import_module(".".join(part for part in parts if part != "__init__"))

@@ -285,7 +285,9 @@ def test_fork_while_a_descriptor_is_out_is_quiet() -> None:
     # In a process of its own: Python warns of a fork beside any thread, also one that an earlier test left.
     code = f"from {__name__} import fork_while_a_descriptor_is_out as function; function()"
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

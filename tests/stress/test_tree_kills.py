@@ -19,7 +19,12 @@ pytestmark = [
 def test_members_of_trees_are_killed(sample: bool) -> None:
     for seed in (1,) if sample else (1, 2, 3):
         done = subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("tree_kills.py")), str(seed), "3" if sample else "20"],
+            [
+                sys.executable,
+                str(Path(__file__).with_name("tree_kills.py")),
+                str(seed),
+                "3" if sample else "20",
+            ],
             capture_output=True,
             text=True,
             timeout=120,

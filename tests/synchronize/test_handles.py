@@ -231,7 +231,9 @@ def test_nothing_is_left_of_dropped_objects(function: Any) -> None:
     # In a tree of its own: in this one the fork server makes spare processes, and earlier children still end.
     code = f"from {__name__} import {function.__name__} as function; function()"
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
 
 

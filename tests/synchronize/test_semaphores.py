@@ -39,7 +39,9 @@ def test_a_semaphore_may_grow() -> None:
 
 @pytest.mark.native_only
 def test_a_release_too_many_says_what_is_allowed() -> None:
-    with pytest.raises(ValueError, match="too many times: its value is 2 already, the most it may have; release once"):
+    with pytest.raises(
+        ValueError, match="too many times: its value is 2 already, the most it may have; release once"
+    ):
         BoundedSemaphore(2).release()
 
 

@@ -20,7 +20,9 @@ def have_libfuzzer(folder: Path) -> bool:
     if not shutil.which("clang"):
         return False
     source = folder / "probe.c"
-    source.write_text("int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n) { return d == 0 && n; }\n")
+    source.write_text(
+        "int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n) { return d == 0 && n; }\n"
+    )
     command = ["clang", "-fsanitize=fuzzer,address", str(source), "-o", str(folder / "probe")]
     return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
 

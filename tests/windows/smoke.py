@@ -262,7 +262,10 @@ def main() -> int:
             print(f"{part.__name__}: FAILED", flush=True)
         else:
             print(f"{part.__name__}: passed in {time.monotonic() - begun:.1f} s", flush=True)
-    print(f"{sys.version.split()[0]} on {sys.platform}: {f'{failed} failed' if failed else 'all passed'}", flush=True)
+    print(
+        f"{sys.version.split()[0]} on {sys.platform}: {f'{failed} failed' if failed else 'all passed'}",
+        flush=True,
+    )
     return failed
 
 

@@ -154,5 +154,8 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"unknown units {unknown}; there are {sorted(UNITS)}")
     variant = "portable" if procession_native.core is None else "native"
-    print(f"soak: {variant} variant, seed {options.seed}, {options.minutes:g} minutes, {', '.join(names)}", flush=True)
+    print(
+        f"soak: {variant} variant, seed {options.seed}, {options.minutes:g} minutes, {', '.join(names)}",
+        flush=True,
+    )
     return 1 if soak(options.minutes, options.seed, names) else 0

@@ -48,7 +48,10 @@ def queues(tally: Tally) -> None:
         seen = context.RawArray("B", producers * each)
         sources, sinks = [], []
         for me in range(producers):
-            sizes = [random.choice((0, 10, 200, 3000, 100_000)) if random.random() < 0.1 else 8 for _ in range(each)]
+            sizes = [
+                random.choice((0, 10, 200, 3000, 100_000)) if random.random() < 0.1 else 8
+                for _ in range(each)
+            ]
             sources.append(context.Process(target=_children.produce, args=(queue, sizes, done, me)))
         for _ in range(consumers):
             sinks.append(context.Process(target=_children.consume, args=(queue, seen, each)))
@@ -85,7 +88,8 @@ def locks(tally: Tally) -> None:
         lock = random.choice((context.Lock, context.RLock))()
         total, own = context.RawValue("q"), context.RawArray("q", parties)
         crew = [
-            context.Process(target=_children.count, args=(lock, total, own, me, times)) for me in range(parties)
+            context.Process(target=_children.count, args=(lock, total, own, me, times))
+            for me in range(parties)
         ]
         for process in crew:
             process.start()
@@ -112,7 +116,9 @@ def locks(tally: Tally) -> None:
             context.Process(target=_children.pass_on, args=(condition, turn, me, parties, rounds))
             for me in range(parties)
         ]
-        crew += [context.Process(target=_children.meet, args=(barrier, event, rounds)) for _ in range(parties)]
+        crew += [
+            context.Process(target=_children.meet, args=(barrier, event, rounds)) for _ in range(parties)
+        ]
         for process in crew:
             process.start()
         event.set()
@@ -205,7 +211,8 @@ def managers(tally: Tally) -> None:
             rows, log = manager.dict(), manager.list()
             clients, times = random.randint(1, 3), random.randint(5, 100)
             crew = [
-                context.Process(target=_children.write_rows, args=(rows, log, me, times)) for me in range(clients)
+                context.Process(target=_children.write_rows, args=(rows, log, me, times))
+                for me in range(clients)
             ]
             for process in crew:
                 process.start()
@@ -240,7 +247,9 @@ def segments(tally: Tally) -> None:
     random = tally.random
     while tally.more():
         context = _context(tally)
-        segment = procession.shared_memory.SharedMemory(create=True, size=random.choice((10, 5000, 3_000_000)))
+        segment = procession.shared_memory.SharedMemory(
+            create=True, size=random.choice((10, 5000, 3_000_000))
+        )
         ready = context.Event()
         child = context.Process(target=_children.hold_segment, args=(segment.name, ready, 2 * PATIENCE))
         child.start()

@@ -1,5 +1,6 @@
 # requires: black>=24
 """black on several files, which it formats in an executor."""
+
 from __future__ import annotations
 
 import runpy

@@ -1,5 +1,6 @@
 # requires: emcee>=3.1 numpy
 """emcee's sampler in a Pool."""
+
 from __future__ import annotations
 
 from multiprocessing import Pool

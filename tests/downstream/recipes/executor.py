@@ -1,6 +1,7 @@
 # quick
 # methods: fork spawn forkserver
 """concurrent.futures.ProcessPoolExecutor: map, submit, initializers, errors, a worker that dies."""
+
 from __future__ import annotations
 
 import multiprocessing

@@ -1,5 +1,6 @@
 # requires: flake8>=7
 """flake8 -j."""
+
 from __future__ import annotations
 
 import runpy

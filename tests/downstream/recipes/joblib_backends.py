@@ -1,5 +1,6 @@
 # requires: joblib>=1.4
 """joblib with its multiprocessing backend and with its default one, whose workers keep the standard library."""
+
 from __future__ import annotations
 
 from joblib import Parallel, delayed

@@ -1,5 +1,6 @@
 # requires: mpire>=2.10
 """mpire's worker pool."""
+
 from __future__ import annotations
 
 from mpire import WorkerPool

@@ -1,5 +1,6 @@
 # requires: pebble>=5
 """pebble: timeouts, cancellation and a task that dies."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # requires: pylint>=3
 """pylint -j."""
+
 from __future__ import annotations
 
 import runpy

@@ -1,6 +1,7 @@
 # quick
 # methods: fork spawn forkserver
 """logging.handlers.QueueListener: records of several processes, through a queue, to one handler."""
+
 from __future__ import annotations
 
 import logging

@@ -1,5 +1,6 @@
 # requires: scipy>=1.11
 """scipy's workers=."""
+
 from __future__ import annotations
 
 from scipy.optimize import brute, differential_evolution, rosen

@@ -1,5 +1,6 @@
 # requires: tqdm>=4.60
 """tqdm's process_map."""
+
 from __future__ import annotations
 
 from tqdm.contrib.concurrent import process_map

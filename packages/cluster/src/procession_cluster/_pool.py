@@ -396,7 +396,12 @@ class Pool:
             "calls": self._done,
             "pending": len(self._jobs),
             "workers": [
-                {"name": w["name"], "address": address, "threads": w["nthreads"], "memory": w["metrics"]["memory"]}
+                {
+                    "name": w["name"],
+                    "address": address,
+                    "threads": w["nthreads"],
+                    "memory": w["metrics"]["memory"],
+                }
                 for address, w in workers.items()
             ],
         }

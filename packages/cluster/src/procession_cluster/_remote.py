@@ -118,13 +118,17 @@ def run_one(function: Callable[..., Any], mode: str, item: Any) -> tuple[Any, ..
         return travel(error)
 
 
-def run_with_limits(function: Callable[..., Any], mode: str, item: Any, limits: dict[str, Any]) -> tuple[Any, ...]:
+def run_with_limits(
+    function: Callable[..., Any], mode: str, item: Any, limits: dict[str, Any]
+) -> tuple[Any, ...]:
     """Run one task as often as its retries allow, each time within its timeouts."""
     import time
 
     attempt = 1
     while True:
-        outcome = run_timed(function, mode, item, limits["timeout"], limits["soft_timeout"], limits["soft_error"])
+        outcome = run_timed(
+            function, mode, item, limits["timeout"], limits["soft_timeout"], limits["soft_error"]
+        )
         if outcome[0] or attempt > limits["retries"] or not isinstance(outcome[1], limits["retry_on"]):
             return outcome
         time.sleep(min(limits["backoff"] * 2.0 ** (attempt - 1), 60.0))

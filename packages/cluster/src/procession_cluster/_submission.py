@@ -163,7 +163,10 @@ class Submission:
         if mode == "one":
             return [self._out(i, None, item) for i, item in enumerate(items)]
         if mode == "star":
-            return [tuple(self._out(i, (None, at), v) for at, v in enumerate(item)) for i, item in enumerate(items)]
+            return [
+                tuple(self._out(i, (None, at), v) for at, v in enumerate(item))
+                for i, item in enumerate(items)
+            ]
         return [
             (
                 tuple(self._out(i, ("args", at), v) for at, v in enumerate(args)),

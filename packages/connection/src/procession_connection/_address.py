@@ -168,7 +168,9 @@ class reachable:
             short = os.fsencode(self._link) + b"/d/" + name
         if len(short) > _PATH_LIMIT:
             self.__exit__(None, None, None)
-            raise OSError(f"AF_UNIX path too long: the name {name!r} alone exceeds what a socket address holds")
+            raise OSError(
+                f"AF_UNIX path too long: the name {name!r} alone exceeds what a socket address holds"
+            )
         return short
 
     def __exit__(

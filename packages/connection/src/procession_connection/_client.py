@@ -157,7 +157,9 @@ def _connected(address: Any, family: str, tls: bool, seconds: float | None) -> A
             raise TimeoutError(f"no connection to {address!r} within {seconds} s") from None
         if error.errno is not None and error.filename is None:
             error.filename = address
-        error.add_note("nobody could be reached there: give the address of a listener that is running, its `address`")
+        error.add_note(
+            "nobody could be reached there: give the address of a listener that is running, its `address`"
+        )
         raise
     except BaseException:
         sock.close()

@@ -207,7 +207,11 @@ class Connection:
         try:
             buffers: list[Any] = []
             threshold = 0 if following is None else oob_threshold()
-            data = default_reducer.dumps_oob(obj, threshold, buffers) if threshold else default_reducer.dumps(obj)
+            data = (
+                default_reducer.dumps_oob(obj, threshold, buffers)
+                if threshold
+                else default_reducer.dumps(obj)
+            )
             if transfer.wire and OURS in data:
                 transfer.clear()
                 buffers.clear()
@@ -332,7 +336,9 @@ class Connection:
             data = self._recv(handle, kind, maxlength)
         if data is None:
             self._spoil()
-            raise OSError(f"bad message length: more than the maxlength of {maxlength}; the connection is unusable now")
+            raise OSError(
+                f"bad message length: more than the maxlength of {maxlength}; the connection is unusable now"
+            )
         if self._link == MARKED and data.startswith(MAGIC):
             data, buffers = self._rest(handle, kind, data)
             data = in_band(data, buffers or ())

@@ -57,7 +57,9 @@ def recvfds(sock: Any, size: int, acknowledge: bool = _ACKNOWLEDGE) -> list[int]
     import socket
     from array import array
 
-    message, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(size * 4), getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    message, ancillary, _, _ = sock.recvmsg(
+        1, socket.CMSG_SPACE(size * 4), getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    )
     fds = array("i")
     for level, type_, raw in ancillary:
         if level == socket.SOL_SOCKET and type_ == socket.SCM_RIGHTS:
@@ -106,7 +108,9 @@ def send_handle(conn: Connection, handle: int, destination_pid: int | None) -> N
     """
     if sys.platform == "win32":
         if destination_pid is None:
-            raise ValueError("destination_pid is None: on Windows it must be the process that receives the handle")
+            raise ValueError(
+                "destination_pid is None: on Windows it must be the process that receives the handle"
+            )
         conn.send(duplicate(handle, destination_pid))
         return
     with _Borrowed(conn) as sock:

@@ -93,7 +93,9 @@ def send_fds(fd: int, kind: int, data: Any, fds: Sequence[int]) -> None:
     from array import array
 
     if len(fds) > _MAX_FDS:
-        raise ValueError(f"{len(fds)} descriptors in one message; at most {_MAX_FDS} can be sent, use several")
+        raise ValueError(
+            f"{len(fds)} descriptors in one message; at most {_MAX_FDS} can be sent, use several"
+        )
     view = _as_bytes(data)
     start = header(len(view))
     joined = len(view) <= _JOIN_LIMIT
@@ -203,7 +205,9 @@ def recv_fds(fd: int, kind: int) -> bytes | tuple[bytes, list[int]]:
         room = socket.CMSG_SPACE(_MAX_FDS * 4)
         while True:
             try:
-                start, ancillary, _flags, _address = sock.recvmsg(4, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+                start, ancillary, _flags, _address = sock.recvmsg(
+                    4, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+                )
                 break
             except BlockingIOError:
                 select.select([fd], [], [])

@@ -102,7 +102,9 @@ def pipe(duplex: bool) -> tuple[int, int]:
         0,
     )
     try:
-        second = _winapi.CreateFile(address, wanted, 0, 0, _winapi.OPEN_EXISTING, _winapi.FILE_FLAG_OVERLAPPED, 0)
+        second = _winapi.CreateFile(
+            address, wanted, 0, 0, _winapi.OPEN_EXISTING, _winapi.FILE_FLAG_OVERLAPPED, 0
+        )
         try:
             _winapi.ConnectNamedPipe(first, overlapped=True).GetOverlappedResult(True)
         except OSError:

@@ -88,7 +88,9 @@ def authentication_code(authkey: bytes, message: bytes, digest: str) -> bytes:
     try:
         code: bytes = _hmac().digest(authkey, message, digest)
     except ValueError as error:
-        raise AuthenticationError(f"digest {digest} is not available in this Python's hashlib: {error}") from error
+        raise AuthenticationError(
+            f"digest {digest} is not available in this Python's hashlib: {error}"
+        ) from error
     return code
 
 

@@ -183,7 +183,9 @@ class Listener:
             if isinstance(error, OSError):
                 if error.errno is not None and error.filename is None:
                     error.filename = address
-                error.add_note("a listener needs an address of this machine that is free; None takes an arbitrary one")
+                error.add_note(
+                    "a listener needs an address of this machine that is free; None takes an arbitrary one"
+                )
             raise
         self._socket = sock
         self._number = int(family)

@@ -52,7 +52,9 @@ def finish(overlapped: Any, error: int) -> tuple[int, int]:
             raise
     count, error = overlapped.GetOverlappedResult(True)
     if error == ERROR_OPERATION_ABORTED:
-        raise OSError("handle is closed: close() was called while the connection was in use, or its thread ended")
+        raise OSError(
+            "handle is closed: close() was called while the connection was in use, or its thread ended"
+        )
     return count, error
 
 
@@ -71,7 +73,9 @@ class MessagePipe:
         view = memoryview(data)
         size = view.nbytes
         if size > _LONGEST:
-            raise ValueError(f"{size} bytes in one message; a pipe of Windows carries {_LONGEST}, send it in parts")
+            raise ValueError(
+                f"{size} bytes in one message; a pipe of Windows carries {_LONGEST}, send it in parts"
+            )
         count, _ = finish(*_winapi.WriteFile(self.handle, view, overlapped=True))
         if count != size:
             raise OSError(f"only {count} of {size} bytes of a message were written")

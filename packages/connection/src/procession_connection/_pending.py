@@ -144,7 +144,9 @@ class Pending:
                     return False
             except StopIteration as stop:
                 if self._incoming:
-                    raise OSError("bad message length: the other side goes on before the handshake is over") from None
+                    raise OSError(
+                        "bad message length: the other side goes on before the handshake is over"
+                    ) from None
                 self.marked = bool(stop.value)
                 self._handshake = None
         self._flush()

@@ -141,7 +141,9 @@ def connect(
     except OSError as error:
         if error.filename is None:
             error.filename = address
-        error.add_note("nobody could be reached there: give the address of a listener that is running, its `address`")
+        error.add_note(
+            "nobody could be reached there: give the address of a listener that is running, its `address`"
+        )
         raise
     if key is None:
         return over_pipe(handle, WIRE, unpickler=unpickler)
@@ -177,7 +179,9 @@ def _open(address: str, deadline: float | None) -> int:
             if error.winerror not in (_ERROR_SEM_TIMEOUT, _ERROR_PIPE_BUSY):
                 raise
             if monotonic() >= deadline:
-                raise TimeoutError(f"no connection to {address!r} in time: its listener accepts nobody") from None
+                raise TimeoutError(
+                    f"no connection to {address!r} in time: its listener accepts nobody"
+                ) from None
             continue
         try:
             _winapi.SetNamedPipeHandleState(handle, _winapi.PIPE_READMODE_MESSAGE, None, None)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-NO_TLS = "ssl is for TCP; a Unix socket is protected by its directory and by authkey, a pipe of Windows by authkey"
+NO_TLS = (
+    "ssl is for TCP; a Unix socket is protected by its directory and by authkey, a pipe of Windows by authkey"
+)
 _PIECE = 1 << 18
 
 

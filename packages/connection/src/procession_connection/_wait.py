@@ -73,7 +73,9 @@ def _wait_asking(
     while True:
         before = any(objects[position]._has_input() for position in asked)
         found = set(_ready(fds, rings, 0.0 if before else remaining(deadline)))
-        ready = found.difference(asked).union(position for position in asked if objects[position]._has_input())
+        ready = found.difference(asked).union(
+            position for position in asked if objects[position]._has_input()
+        )
         if ready or (deadline is not None and remaining(deadline) == 0.0):
             return [obj for position, obj in enumerate(objects) if position in ready]
         for position in found:

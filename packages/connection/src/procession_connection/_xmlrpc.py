@@ -38,7 +38,9 @@ class XmlConnection:
         """Return the next value. Blocks. Raises EOFError, OSError, and what parsing raises."""
         import xmlrpc.client
 
-        (value,), _ = xmlrpc.client.loads(self._connection.recv_bytes().decode("utf-8"), use_builtin_types=True)
+        (value,), _ = xmlrpc.client.loads(
+            self._connection.recv_bytes().decode("utf-8"), use_builtin_types=True
+        )
         return value
 
     def __enter__(self) -> Self:

@@ -61,7 +61,11 @@ class EngineCollect(EngineDispatch):
         self._in_flight -= count
         worker.sent -= count
         if status:
-            error = self.crew.error(values[0]) if status == 1 else self._undecodable(worker, batch, first, values[0])
+            error = (
+                self.crew.error(values[0])
+                if status == 1
+                else self._undecodable(worker, batch, first, values[0])
+            )
             self._failed(batch, first, error)
             if self.crew.memory_limit is not None and isinstance(error, MemoryError) and not worker.leaving:
                 # What filled its memory may still be there.

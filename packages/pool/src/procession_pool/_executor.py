@@ -35,7 +35,9 @@ def _make_class() -> type[Any]:
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
             """Call ``fn(*args, **kwargs)`` in a worker; return its Future. Raises RuntimeError after shutdown."""
             if self._shut:
-                raise RuntimeError("cannot schedule new futures after shutdown; ask the pool for another executor()")
+                raise RuntimeError(
+                    "cannot schedule new futures after shutdown; ask the pool for another executor()"
+                )
             result = self._pool.apply_async(fn, args, kwargs)
             self._pending.add(result)
             future = _BoundFuture(result)
@@ -60,7 +62,9 @@ def _make_class() -> type[Any]:
             TimeoutError if a result is not there *timeout* seconds after the call.
             """
             if self._shut:
-                raise RuntimeError("cannot schedule new futures after shutdown; ask the pool for another executor()")
+                raise RuntimeError(
+                    "cannot schedule new futures after shutdown; ask the pool for another executor()"
+                )
             if chunksize < 1:
                 raise ValueError(f"chunksize must be >= 1. It is {chunksize!r}.")
             import time
@@ -80,8 +84,8 @@ def _make_class() -> type[Any]:
                     return
                 except Late:
                     raise TimeoutError(
-                            f"results were not there within {timeout} s; the calls that had not begun were dropped"
-                        ) from None
+                        f"results were not there within {timeout} s; the calls that had not begun were dropped"
+                    ) from None
                 finally:
                     inner._engine.abandon(inner)
 

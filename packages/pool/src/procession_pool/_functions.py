@@ -46,7 +46,9 @@ class Function:
 
     __slots__ = ("average", "function", "name", "payload", "slot", "soft_timeout", "stateful", "transient")
 
-    def __init__(self, serial: int, function: Callable[..., Any], soft_timeout: float | None, payload: bytes) -> None:
+    def __init__(
+        self, serial: int, function: Callable[..., Any], soft_timeout: float | None, payload: bytes
+    ) -> None:
         self.slot = serial % SLOTS
         self.function: Callable[..., Any] | None = function
         self.payload = payload
@@ -75,7 +77,11 @@ class FunctionTable:
 
     def get(self, function: Callable[..., Any], soft_timeout: float | None) -> Function:
         """Return the entry of *function*. Raises what pickling it raises."""
-        found = self._pickled(function, soft_timeout) if self._pickling else self._new(function, soft_timeout, b"")
+        found = (
+            self._pickled(function, soft_timeout)
+            if self._pickling
+            else self._new(function, soft_timeout, b"")
+        )
         if found.stateful:
             named = False
         elif self._pickling:

@@ -108,7 +108,9 @@ class Payloads:
             return unpack(view, None, self._views) if tag == SPILLED else bytes(view)
         if tag == ERROR:
             return default_reducer.loads(data)
-        raise ValueError(f"payload with unknown tag {tag}: pool and worker need the same version of procession")
+        raise ValueError(
+            f"payload with unknown tag {tag}: pool and worker need the same version of procession"
+        )
 
     def failed(self, error: BaseException) -> tuple[int, bytes]:
         """Return the payload of an exception that a task raised; never raises."""

@@ -49,7 +49,8 @@ class _Loader:
         """What ``runpy`` asks for, as a file's loader has it. Raises ImportError: the alias is no program."""
         if fullname == f"{ALIAS}.__main__":
             raise ImportError(
-                f"No module named {fullname}; {ALIAS!r} is a package and cannot be directly executed", name=fullname
+                f"No module named {fullname}; {ALIAS!r} is a package and cannot be directly executed",
+                name=fullname,
             )
         loader: Any = self._spec.loader if self._spec is not None else None
         code: CodeType | None = loader.get_code(self._module.__name__) if loader is not None else None

@@ -66,7 +66,9 @@ class BaseContext:
         if method == "dask":
             return cluster_context(options)
         if options:
-            raise TypeError(f"get_context() takes no options for start method {method!r}, got {', '.join(options)}")
+            raise TypeError(
+                f"get_context() takes no options for start method {method!r}, got {', '.join(options)}"
+            )
         if method is None:
             return self
         context = concrete_contexts.get(method)

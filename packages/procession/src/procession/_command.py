@@ -121,7 +121,9 @@ def _script(path: str, rest: list[str]) -> tuple[CodeType, dict[str, Any]]:
         loader = SourcelessFileLoader("__main__", absolute)
         found = loader.get_code("__main__")
         if found is None:
-            raise ImportError(f"no code object in {path}: it is of another Python, or damaged; run its source")
+            raise ImportError(
+                f"no code object in {path}: it is of another Python, or damaged; run its source"
+            )
         return found, {**settings, "__loader__": loader}
     settings["__loader__"] = SourceFileLoader("__main__", absolute)
     return compile(source, absolute, "exec", dont_inherit=True), settings
@@ -151,7 +153,9 @@ def _spec(name: str, otherwise: str, package: str | None) -> tuple[CodeType, dic
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
-            otherwise = f"No module named {name}.__main__; {name!r} is a package and cannot be directly executed"
+            otherwise = (
+                f"No module named {name}.__main__; {name!r} is a package and cannot be directly executed"
+            )
             spec = importlib.util.find_spec(f"{name}.__main__")
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):

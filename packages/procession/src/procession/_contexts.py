@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ("DefaultContext", "ForkContext", "ForkServerContext", "SpawnContext", "context_of", "default_context")
+__all__ = (
+    "DefaultContext",
+    "ForkContext",
+    "ForkServerContext",
+    "SpawnContext",
+    "context_of",
+    "default_context",
+)
 
 
 def context_of(name: str) -> BaseContext:

@@ -34,7 +34,9 @@ def about() -> list[Finding]:
     python = f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}"
     found = [
         Finding("python", OK, python),
-        Finding("system", OK, f"{platform.system()} {platform.release()} {platform.machine()} {libc}".rstrip()),
+        Finding(
+            "system", OK, f"{platform.system()} {platform.release()} {platform.machine()} {libc}".rstrip()
+        ),
     ]
     advice = ""
     if core is None and sys.platform.startswith("linux"):
@@ -61,7 +63,10 @@ def _versions() -> Finding:
     if len(different) > 1:
         listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         return Finding(
-            "versions", WARNING, listed, "All distributions of the family must have the same version. Reinstall them."
+            "versions",
+            WARNING,
+            listed,
+            "All distributions of the family must have the same version. Reinstall them.",
         )
     return Finding("versions", OK, f"{different[0]} ({len(versions)} distributions)")
 
@@ -114,12 +119,16 @@ def doctor(arguments: Sequence[str] = ()) -> int:
     0: everything works. 1: a self-test failed, or with ``--strict`` there is a warning. argparse ends with 2 for a
     command line that it does not understand.
     """
-    parser = argparse.ArgumentParser(prog="procession doctor", description="Examine this machine and installation.")
+    parser = argparse.ArgumentParser(
+        prog="procession doctor", description="Examine this machine and installation."
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--remove", action="store_true", help="remove named segments that no process maps")
     parser.add_argument("--strict", action="store_true", help="exit with 1 also if there is a warning")
     parser.add_argument("--no-tests", action="store_true", help="leave the self-tests out")
-    parser.add_argument("--seconds", type=float, default=30.0, metavar="N", help="time limit of each self-test")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, metavar="N", help="time limit of each self-test"
+    )
     options = parser.parse_args(arguments)
     sections = {"this": about(), "limits": [*examine(), examine_orphans(options.remove)]}
     if not options.no_tests:
@@ -127,7 +136,9 @@ def doctor(arguments: Sequence[str] = ()) -> int:
     levels = [finding.level for findings in sections.values() for finding in findings]
     status = 1 if ERROR in levels or (options.strict and WARNING in levels) else 0
     if options.json:
-        report: dict[str, Any] = {name: [f.as_dict() for f in findings] for name, findings in sections.items()}
+        report: dict[str, Any] = {
+            name: [f.as_dict() for f in findings] for name, findings in sections.items()
+        }
         print(json.dumps({"status": status, **report}, indent=2))
         return status
     titles = {"this": "This is", "limits": "Limits", "tests": "Self-tests (each in a process of its own)"}
@@ -143,9 +154,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"doctor": doctor, "top": show_trees}
     if not given or given[0] in ("-h", "--help"):
-        print("usage: procession doctor [--json] [--remove] [--strict] [--no-tests]\n       procession top [--json]\n")
+        print(
+            "usage: procession doctor [--json] [--remove] [--strict] [--no-tests]\n       procession top [--json]\n"
+        )
         print("doctor: examine this machine and installation, test each layer, give advice.")
-        print("top:    list the process trees that share an arena now, and what each of their processes uses.")
+        print(
+            "top:    list the process trees that share an arena now, and what each of their processes uses."
+        )
         print("\nTo run a program with multiprocessing replaced: python -m procession SCRIPT [argument ...]")
         raise SystemExit(0 if given else 2)
     command = commands.get(given[0])

@@ -41,7 +41,13 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return {"name": self.name, "level": self.level, "text": self.text, "advice": self.advice, **self.figures}
+        return {
+            "name": self.name,
+            "level": self.level,
+            "text": self.text,
+            "advice": self.advice,
+            **self.figures,
+        }
 
 
 def human(size: int | None) -> str:
@@ -181,7 +187,9 @@ def _shm() -> Finding:
             raise FileNotFoundError(2, "not on this platform")
         status = os.statvfs("/dev/shm")
     except OSError as error:
-        return Finding("shared memory", NOTE, f"/dev/shm: {error.strerror}", "SharedMemory cannot be used here.")
+        return Finding(
+            "shared memory", NOTE, f"/dev/shm: {error.strerror}", "SharedMemory cannot be used here."
+        )
     size, free = status.f_frsize * status.f_blocks, status.f_frsize * status.f_bavail
     text = f"/dev/shm has {human(free)} free of {human(size)}; only SharedMemory uses it"
     figures = {"size": size, "free": free}
@@ -199,7 +207,9 @@ def _tasks() -> list[Finding]:
     used = cgroup_value("pids.current", "pids/pids.current") or 0
     text = f"the container may have {limit} processes and threads, and has {used}"
     if limit - used < _FEW_PROCESSES:
-        return [Finding("tasks", WARNING, text, "Starting more raises BlockingIOError (EAGAIN): raise pids.max.")]
+        return [
+            Finding("tasks", WARNING, text, "Starting more raises BlockingIOError (EAGAIN): raise pids.max.")
+        ]
     return [Finding("tasks", OK, text, figures={"limit": limit, "used": used})]
 
 
@@ -221,7 +231,9 @@ def _resources() -> list[Finding]:
     descriptors = _soft(resource.RLIMIT_NOFILE)
     text = "no limit" if descriptors is None else f"{descriptors} (ulimit -n)"
     if descriptors is not None and descriptors < _FEW_DESCRIPTORS:
-        advice = "Each child needs a few, each connection one. OSError 24 is this limit: raise it with ulimit -n."
+        advice = (
+            "Each child needs a few, each connection one. OSError 24 is this limit: raise it with ulimit -n."
+        )
         findings.append(Finding("descriptors", WARNING, text, advice, {"limit": descriptors}))
     else:
         findings.append(Finding("descriptors", OK, text, figures={"limit": descriptors}))
@@ -236,14 +248,18 @@ def _resources() -> list[Finding]:
         limit = _soft(kind)
         bites = limit is not None and limit < small
         text = human(limit) + (f" (ulimit {option})" if limit is not None else "")
-        findings.append(Finding(name, WARNING if bites else OK, text, advice if bites else "", {"limit": limit}))
+        findings.append(
+            Finding(name, WARNING if bites else OK, text, advice if bites else "", {"limit": limit})
+        )
     processes = _soft(getattr(resource, "RLIMIT_NPROC", 0)) if hasattr(resource, "RLIMIT_NPROC") else None
     findings.append(
         Finding(
             "processes",
             OK if processes is None or processes > _FEW_PROCESSES else WARNING,
             "no limit" if processes is None else f"{processes} of this user (ulimit -u)",
-            "" if processes is None or processes > _FEW_PROCESSES else "Starting more raises BlockingIOError (EAGAIN).",
+            ""
+            if processes is None or processes > _FEW_PROCESSES
+            else "Starting more raises BlockingIOError (EAGAIN).",
             {"limit": processes},
         )
     )

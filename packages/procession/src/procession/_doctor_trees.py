@@ -59,14 +59,20 @@ def _seen(path: str) -> dict[str, Any]:
         # Somebody changes the arena for microseconds now and then; for longer only if it is stopped.
         return {"lock_owner": core.lock_owner(fd), "registry": registry, "unreadable": None}
     except (ValueError, OSError) as error:
-        return {"lock_owner": None, "registry": None, "unreadable": f"{error}; use the procession of that tree"}
+        return {
+            "lock_owner": None,
+            "registry": None,
+            "unreadable": f"{error}; use the procession of that tree",
+        }
     finally:
         os.close(fd)
 
 
 def _process(pid: str) -> dict[str, Any]:
     fields = (read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    status = dict(line.split(":", 1) for line in (read(f"/proc/{pid}/status") or "").splitlines() if ":" in line)
+    status = dict(
+        line.split(":", 1) for line in (read(f"/proc/{pid}/status") or "").splitlines() if ":" in line
+    )
     if sys.platform == "win32":
         return {}
     ticks = os.sysconf("SC_CLK_TCK")
@@ -126,7 +132,9 @@ def _waits(registry: dict[str, Any], names: dict[int, str]) -> str:
 
 def show_trees(arguments: Sequence[str] = ()) -> int:
     """Print the trees once; return the exit status."""
-    parser = argparse.ArgumentParser(prog="procession top", description="List the process trees that share an arena.")
+    parser = argparse.ArgumentParser(
+        prog="procession top", description="List the process trees that share an arena."
+    )
     parser.add_argument("pid", nargs="?", type=int, help="show the tree of this process only")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of text")
     options = parser.parse_args(arguments)
@@ -145,14 +153,18 @@ def show_trees(arguments: Sequence[str] = ()) -> int:
         if tree["unreadable"]:
             print(f"  what its processes wait for cannot be read: {tree['unreadable']}")
         print("      pid   parent st threads    cpu s   private  command")
-        names = {one["pid"]: one["registry"]["name"] or _FIRST for one in tree["processes"] if one["registry"]}
+        names = {
+            one["pid"]: one["registry"]["name"] or _FIRST for one in tree["processes"] if one["registry"]
+        }
         for one in tree["processes"]:
             print(
                 f"{one['pid']:9} {one['parent']!s:>8} {one['state']:2} {one['threads']:7} {one['cpu_seconds']:8.1f} "
                 f"{human(one['private_bytes']):>9}  {one['command'][:60]}"
             )
             if one["registry"]:
-                print(f"          {names[one['pid']]} {_waits(one['registry'], names) or 'waits for nothing shared'}")
+                print(
+                    f"          {names[one['pid']]} {_waits(one['registry'], names) or 'waits for nothing shared'}"
+                )
             if one["pid"] == tree["lock_owner"] and one["state"] in ("T", "t"):
                 print(
                     "          ^ is stopped while it changes the shared memory: all others wait for it, until SIGCONT "

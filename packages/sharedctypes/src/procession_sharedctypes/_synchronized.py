@@ -185,7 +185,9 @@ def synchronized(obj: Any, lock: Any = None, ctx: Any = None) -> Any:
     (multiprocessing.sharedctypes.synchronized)
     """
     if isinstance(obj, SynchronizedBase):
-        raise AlreadySynchronizedError(f"object already synchronized: {obj!r}; use it as it is, or its get_obj()")
+        raise AlreadySynchronizedError(
+            f"object already synchronized: {obj!r}; use it as it is, or its get_obj()"
+        )
     if isinstance(obj, _SimpleCData):
         return Synchronized(obj, lock, ctx)
     if isinstance(obj, ctypes.Array):

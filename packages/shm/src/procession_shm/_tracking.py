@@ -18,7 +18,6 @@ else:
     from ._tracking_native import track, tracked, untrack
 
 
-
 def tracks_attached() -> bool:
     """Say whether this process tracks what it attaches to. Without the core the end of the first child that attached
     would be the end of the segment, so there only the main process does.

@@ -82,7 +82,9 @@ def _spawn_above_stdio(module: str, fds: list[int], hidden: tuple[int, ...]) -> 
 
     moved = {fd: fcntl(fd, F_DUPFD_CLOEXEC, 3) for fd in {*fds, *hidden} if fd < 3}
     try:
-        return spawn_interpreter(module, [moved.get(fd, fd) for fd in fds], tuple(moved.get(fd, fd) for fd in hidden))
+        return spawn_interpreter(
+            module, [moved.get(fd, fd) for fd in fds], tuple(moved.get(fd, fd) for fd in hidden)
+        )
     finally:
         for fd in moved.values():
             os.close(fd)
