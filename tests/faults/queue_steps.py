@@ -160,6 +160,17 @@ def poll_and_put(queue: Any) -> None:
     queue.put(item(100))
 
 
+def ask(padding: bytes) -> Callable[[Any], None]:
+    """A call through a manager's lane: a request that goes and an answer that comes in one step of the core."""
+
+    def operation(queue: Any) -> None:
+        answers = type(queue)()
+        answers.put(b"answer")
+        require(answers._ask(queue, b"100 " + padding, b"key", None) == b"answer", "another answer")
+
+    return operation
+
+
 def make_and_fill(queue: Any) -> None:
     other = Queue()
     for i in range(8):
@@ -185,6 +196,8 @@ def main() -> None:
     run("get_many", several, take_bulk, [], 8)
     run("polled get", several, poll_and_take, [], 1)
     run("polled put", [1, 2], poll_and_put, [100], 0)
+    run("ask", [1, 2], ask(b""), [100], 0)
+    run("ask, large", [1, 2], ask(b"x" * BIG), [100], 0)
     run("task_done", several, lambda queue: queue.task_done(), [], 0, task_done=1)
     run("a queue made, filled and freed", several, make_and_fill, [], 0)
     print(json.dumps({"steps": SEEN, "branches": core.fault_branches()}))
