@@ -31,6 +31,20 @@ int shared_attach(SharedObject *self, aoff payload)
     return 0;
 }
 
+PyObject *shared_wrap(PyTypeObject *type, aoff payload)
+{
+    PyObject *self = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (!self) {
+        ref_close(process_arena, payload);
+        return NULL;
+    }
+    if (shared_attach((SharedObject *)self, payload) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return self;
+}
+
 void shared_detach(SharedObject *self)
 {
     aoff payload = self->offset;
@@ -63,16 +77,8 @@ PyObject *shared_open(enum block_kind kind, aoff payload)
         ref_close(process_arena, payload);
         return core_raise(AR_KIND, "opening a shared object");
     }
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    PyObject *self = alloc(type, 0);
-    if (!self) {
-        ref_close(process_arena, payload);
-        return NULL;
-    }
-    if (shared_attach((SharedObject *)self, payload) < 0 || (kinds[kind].opened && kinds[kind].opened(self) < 0)) {
-        Py_DECREF(self);
-        return NULL;
-    }
+    PyObject *self = shared_wrap(type, payload);
+    if (self && kinds[kind].opened && kinds[kind].opened(self) < 0) Py_CLEAR(self);
     return self;
 }
 
@@ -134,17 +140,7 @@ static PyObject *block_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     payload = ref_new(process_arena, (uint64_t)(size ? size : 1), KIND_BLOCK, zero);
     Py_END_ALLOW_THREADS
     if (!payload) return core_raise(AR_NOMEM, "allocating a block");
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    PyObject *self = alloc(type, 0);
-    if (!self) {
-        ref_close(process_arena, payload);
-        return NULL;
-    }
-    if (shared_attach((SharedObject *)self, payload) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    return self;
+    return shared_wrap(type, payload);
 }
 
 static int block_getbuffer(PyObject *self, Py_buffer *view, int flags)

@@ -32,6 +32,8 @@ int core_ensure(void);
 /* Gives a fresh Python object the block `payload`, whose private reference it takes over (also on failure).
  * Returns 0, or -1 with an exception. */
 int shared_attach(SharedObject *self, aoff payload);
+/* A new object of the type, attached; NULL with an exception. */
+PyObject *shared_wrap(PyTypeObject *type, aoff payload);
 /* tp_dealloc of kinds that have nothing of their own to do; others call shared_detach() first, then free. */
 void shared_dealloc(PyObject *self);
 void shared_detach(SharedObject *self);      /* gives the reference back; safe to call twice */

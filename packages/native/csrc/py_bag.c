@@ -12,16 +12,7 @@ static PyObject *bag_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (core_ensure() < 0) return NULL;
     aoff payload = bag_new(process_arena);
     if (!payload) return core_raise(AR_NOMEM, "making the record of a pipe");
-    PyObject *self = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-    if (!self) {
-        ref_close(process_arena, payload);
-        return NULL;
-    }
-    if (shared_attach((SharedObject *)self, payload) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    return self;
+    return shared_wrap(type, payload);
 }
 
 static PyObject *bag_put_method(PyObject *self, PyObject *sequence)

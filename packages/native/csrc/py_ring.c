@@ -364,16 +364,7 @@ static PyObject *pipe_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (core_ensure() < 0) return NULL;
     aoff payload = pipe_new(process_arena, most);
     if (!payload) return core_raise(AR_NOMEM, "making a pipe");
-    PyObject *self = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-    if (!self) {
-        ref_close(process_arena, payload);
-        return NULL;
-    }
-    if (shared_attach((SharedObject *)self, payload) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    return self;
+    return shared_wrap(type, payload);
 }
 
 static PyObject *pipe_end(PyObject *self, PyObject *args)

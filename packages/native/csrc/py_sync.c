@@ -20,17 +20,8 @@ int sync_opened(PyObject *object)
 
 PyObject *sync_wrap(PyTypeObject *type, aoff payload)
 {
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    SyncObject *self = (SyncObject *)alloc(type, 0);
-    if (!self) {
-        ref_close(process_arena, payload);
-        return NULL;
-    }
-    if (shared_attach(&self->shared, payload) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    self->at.lock = self->shared.payload;
+    SyncObject *self = (SyncObject *)shared_wrap(type, payload);
+    if (self) self->at.lock = self->shared.payload;
     return (PyObject *)self;
 }
 

@@ -127,7 +127,7 @@ static void test_scarce(void)
 
 /* ---- memlimit ---------------------------------------------------------------------------------------------------- */
 
-static char root[] = "/tmp/procession-limits-XXXXXX";
+static char root[] = P_tmpdir "/procession-limits-XXXXXX";
 
 static void put(const char *name, const char *text)
 {
