@@ -16,16 +16,28 @@ from ._real import enter_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 
-def flush_streams() -> None:
-    """Flush ``sys.stdout`` and ``sys.stderr``, whatever they are."""
-    for stream in (sys.stdout, sys.stderr):
+def flush_streams() -> Exception | None:
+    """Flush ``sys.stdout`` and ``sys.stderr``, whatever they are; return the error that has cost what was written."""
+    lost = None
+    for name in ("stdout", "stderr"):
         try:
-            stream.flush()
-        except (AttributeError, ValueError, OSError):
-            pass
+            getattr(sys, name).flush()
+        except (AttributeError, ValueError):
+            pass  # there is none, or it is closed
+        except Exception as error:
+            lost = error
+    return lost
+
+
+def flush_and_exit(code: int) -> NoReturn:
+    """Flush and end this process, without what the interpreter does at its end."""
+    try:
+        flush_streams()
+    finally:
+        os._exit(code)
 
 
 def become(process: Any, parent_sentinel: int | None) -> None:
@@ -63,7 +75,7 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
         process.run()
         exitcode = 0
     except SystemExit as stop:
-        exitcode = _exit_code(stop.code)
+        exitcode = exit_code(stop.code)
     except BaseException as error:
         report(process._name, error)
     finally:
@@ -81,12 +93,21 @@ def run_child(process: Any, parent_sentinel: int | None) -> int:
         # After the threads and the handlers, which may use what it ends.
         try:
             end_child(process._parent_pid)
+        except SystemExit as stop:
+            exitcode = exit_code(stop.code)
         except BaseException as error:
             exitcode = exitcode or 1
             report(process._name, error)
         if _logging.logger is not None:
             info("process exiting with exitcode %d", exitcode)
-        flush_streams()
+        lost: BaseException | None
+        try:
+            lost = flush_streams()
+        except BaseException as error:
+            lost = error
+        if lost is not None:
+            exitcode = exitcode or 1
+            report(process._name, lost)
     return exitcode
 
 
@@ -97,15 +118,18 @@ def _join_threads(name: str, threading: Any) -> None:
         report(name, error)
 
 
-def _exit_code(code: Any) -> int:
+def exit_code(code: Any) -> int:
+    """Return the exit code that ``SystemExit(code)`` stands for. What is no number is written to ``sys.stderr``."""
     if code is None:
         return 0
     if isinstance(code, int):
-        return code & 0xFF
+        if -(1 << 31) <= code < 1 << 31:
+            return code & 0xFF
+        code = "the exit code is too large to convert to a C int: 1 is taken instead"  # its last byte may be 0
     try:
         sys.stderr.write(f"{code}\n")
-    except (AttributeError, ValueError, OSError):
-        pass
+    except Exception:
+        pass  # there is no stream, or the object cannot be printed
     return 1
 
 

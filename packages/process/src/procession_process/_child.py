@@ -8,7 +8,7 @@ import sys
 from procession_core import AuthenticationString, runtime
 from procession_core._logging import restore_logging
 
-from ._bootstrap import flush_streams, report
+from ._bootstrap import exit_code, flush_and_exit, report
 from ._fds import received, set_received
 from ._main import import_main
 from ._methods import set_start_method
@@ -37,8 +37,7 @@ def main(fds: list[int], unblock: bool) -> None:
     try:
         code = run(fds, unblock=unblock)
     finally:
-        flush_streams()
-        os._exit(code)
+        flush_and_exit(code)
 
 
 def unblock_interrupt() -> None:
@@ -127,7 +126,7 @@ def run(
         sentinel = parent_fd if parent_fd >= 0 else None
         del first, second, preparation, payload
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return exit_code(stop.code)
     except BaseException as error:
         report(name, error)
         return 1

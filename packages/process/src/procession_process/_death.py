@@ -39,6 +39,11 @@ class Death:
     def __reduce__(self) -> tuple[type[Death], tuple[int, str | None, bool | None, str | None]]:
         return Death, (self.exitcode, self.signal_name, self.out_of_memory, self.stack)
 
+    def shown_code(self) -> str:
+        """Return the exit code with the name of the signal, where it has one: "1", "-SIGKILL", "-40"."""
+        name = self.signal_name
+        return f"-{name}" if name is not None and name.startswith("SIG") else str(self.exitcode)
+
     def __str__(self) -> str:
         text = f"exit code {self.exitcode}"
         if self.signal_name is not None:

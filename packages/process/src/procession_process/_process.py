@@ -311,7 +311,7 @@ class BaseProcess:
         parts.append(f"parent={self._parent_pid}")
         parts.append(status)
         if exitcode is not None:
-            parts.append(f"exitcode={exitcode if exitcode >= 0 else f'-{self._popen.death().signal_name}'}")
+            parts.append(f"exitcode={exitcode if exitcode >= 0 else self._popen.death().shown_code()}")
         if self.daemon:
             parts.append("daemon")
         return f"<{' '.join(parts)}>"

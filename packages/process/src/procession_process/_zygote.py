@@ -50,7 +50,7 @@ from struct import pack, unpack
 from procession_core import default_reducer, runtime
 
 from . import _child, _door
-from ._bootstrap import flush_streams
+from ._bootstrap import flush_and_exit, flush_streams
 from ._fds import set_received
 from ._main import import_main
 from ._messages import MAX_FDS, receive, send
@@ -345,8 +345,7 @@ class _Zygote:
             client.sock.close()
             code = _work(message, fds)
         finally:
-            flush_streams()
-            os._exit(code)
+            flush_and_exit(code)
 
     def become_spare(self, sock: socket) -> NoReturn:
         code = 1
@@ -360,8 +359,7 @@ class _Zygote:
             sys.stderr.write("A child of the fork server could not begin:\n")
             traceback.print_exc()
         finally:
-            flush_streams()
-            os._exit(code)
+            flush_and_exit(code)
 
     def await_message(self, sock: socket) -> int:
         """In a spare: get ready, wait, and be what the message says; return the exit code."""
@@ -451,6 +449,5 @@ def main(fds: list[int], unblock: bool) -> None:
         sys.stderr.write("The fork server has failed:\n")
         traceback.print_exc()
     finally:
-        flush_streams()
         leave()
-        os._exit(code)
+        flush_and_exit(code)
