@@ -28,7 +28,7 @@ def test_shared_words_are_written_by_the_macros_only(path: Path) -> None:
 
 
 PRIVATE = re.compile(
-    r"repairs|spin_limit|window\[|bells\.stop|passed|armed|&pass\b|&in_place\b|in_transaction|&mappings\b"
+    r"repairs|spin_limit|window\[|bells\.stop|passed|armed|&pass\b|&in_place\b|in_transaction|&mappings\b|->mapped\b|&bits\["
 )
 
 

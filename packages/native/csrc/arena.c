@@ -1,6 +1,7 @@
 /* arena.c: the file, its windows, its lock and log.  Format and rules: arena.h. */
 #define _GNU_SOURCE
 #include "arena.h"
+#include "fill.h"
 #include "heap.h"
 #include "lockorder.h"
 #include "refs.h"
@@ -138,6 +139,7 @@ void arena_unmap(struct arena *a)
     for (uint32_t i = MAX_WINDOWS; i-- > 0;)
         if (a->window[i]) munmap(a->window[i], WINDOW_SIZE);
     munmap(a->window, MAX_WINDOWS * sizeof *a->window);
+    fill_forget(a);
     refs_free_private(a);
 }
 

@@ -117,6 +117,7 @@ struct arena {
     uint32_t pid;
     uint64_t file_ino, lease_ino;                   /* a program may close our descriptors and reuse the numbers */
     uint64_t file_dev, lease_dev;
+    _Atomic(_Atomic uint64_t *) mapped;             /* which of its pages this process has mapped: fill.h */
     struct refmap *refs;                            /* our references, guarded by the private mutex */
     pthread_mutex_t private_mutex;                  /* taken before the arena lock */
     pthread_mutex_t map_mutex;                      /* guards window[] */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "fill.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -22,21 +23,70 @@ static bool may_write(struct arena *a)
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY && arena_fd_is_ours(a);
 }
 
-void fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh)
+#define GRANULES (((uint64_t)MAX_WINDOWS << WINDOW_BITS) >> FILL_GRANULE_BITS)
+
+static _Atomic uint64_t *mapped_bits(struct arena *a)
+{
+    _Atomic uint64_t *bits = atomic_load_explicit(&a->mapped, memory_order_acquire), *none = NULL;
+    if (bits) return bits;
+    void *p = mmap(NULL, GRANULES / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    if (madvise(p, GRANULES / 8, MADV_WIPEONFORK) != 0) {
+        munmap(p, GRANULES / 8);
+        return NULL;
+    }
+    if (atomic_compare_exchange_strong(&a->mapped, &none, p)) return p;
+    munmap(p, GRANULES / 8);
+    return none;
+}
+
+void fill_forget(struct arena *a)
+{
+    if (a->mapped) munmap((void *)a->mapped, GRANULES / 8);
+    a->mapped = NULL;
+}
+
+/* Sets or clears the bits of the granules that lie within the block; true if all of them had that value. */
+static bool mark(_Atomic uint64_t *bits, aoff from, uint64_t size, bool value)
+{
+    const uint64_t unit = (uint64_t)1 << FILL_GRANULE_BITS;
+    bool all = true;
+    for (uint64_t i = (from + unit - 1) >> FILL_GRANULE_BITS; (i + 1) << FILL_GRANULE_BITS <= from + size; i++) {
+        uint64_t bit = (uint64_t)1 << i % 64;
+        if (((atomic_load_explicit(&bits[i / 64], memory_order_relaxed) & bit) != 0) == value) continue;
+        all = false;
+        if (value) atomic_fetch_or_explicit(&bits[i / 64], bit, memory_order_relaxed);
+        else atomic_fetch_and_explicit(&bits[i / 64], ~bit, memory_order_relaxed);
+    }
+    return all;
+}
+
+/* Else copying to p is a fault for each page that this process has not used yet. */
+static void map_pages(struct arena *a, aoff payload, void *p, uint64_t size)
+{
+    _Atomic uint64_t *bits = mapped_bits(a);
+    if (!bits || mark(bits, payload, size, true)) return;
+    uintptr_t first = (uintptr_t)p & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)p + size + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    madvise((void *)first, end - first, MADV_POPULATE_READ);    /* not before Linux 5.14 */
+}
+
+int fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh)
 {
     uint64_t done = 0;
-    if (fresh && size >= FILL_WRITE_FROM && may_write(a)) {
+    if (size >= FILL_WRITE_FROM && !fresh) map_pages(a, payload, p, size);
+    if (size >= FILL_WRITE_FROM && fresh && may_write(a)) {
+        _Atomic uint64_t *bits = atomic_load_explicit(&a->mapped, memory_order_acquire);
+        if (bits) mark(bits, payload, size, false);
         while (done < size) {
             uint64_t step = size - done < WRITE_STEP ? size - done : WRITE_STEP;
             ssize_t n = pwrite(a->fd, (const char *)data + done, step, (off_t)(payload + done));
+            if (n < 0 && (errno == ENOMEM || errno == ENOSPC)) return AR_NOMEM;
             if (n <= 0) break;
             done += (uint64_t)n;
         }
-        uintptr_t first = (uintptr_t)p & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)p + done + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-        /* Before Linux 5.14 the pages are mapped one by one, when they are used. */
-        if (done) madvise((void *)first, end - first, MADV_POPULATE_READ);
     }
     if (done < size) memcpy((char *)p + done, (const char *)data + done, size - done);
+    return AR_OK;
 }
 
 bool fill_scarce(struct arena *a, uint64_t size, uint64_t in_place)

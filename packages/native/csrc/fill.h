@@ -3,10 +3,17 @@
  * COSTS, in microseconds a megabyte, of memory files where the kernel gives them small pages only (its default):
  *   copying into pages that are mapped                                        40 to 70
  *   copying into pages that do not exist yet: a fault and a wiped page each   1100
- *   pwrite() into such pages (they need no wiping), then MADV_POPULATE_READ   550 to 800
+ *   pwrite() into such pages: they need no wiping                             360 to 550
+ *   mapping pages that exist: MADV_POPULATE_READ                              150
+ *                             a fault each, which is what copying into them does   330
  *   copying into fresh private memory on huge pages                           40 to 90
- * So new pages are written, pages that exist are copied into; and who receives much while the arena has no pages left to
+ * So new pages are written, and mapped only when this process uses them again: a message that is kept by its receiver never
+ * asks for it.  Pages that exist are copied into; and who receives much while the arena has no pages left to
  * reuse takes a private copy and frees the block for the next message: copying twice costs a tenth of new pages.
+ *
+ * WHICH PAGES ARE MAPPED HERE: a bit for each FILL_GRANULE of the arena, private to the process, wiped by a fork (a child
+ * maps pages of shared files anew).  A guess: memory that others have given back to the kernel keeps its bits, and is only
+ * slower to use.
  */
 #ifndef PROCESSION_FILL_H
 #define PROCESSION_FILL_H
@@ -18,8 +25,13 @@
 #define FILL_IN_PLACE ((uint64_t)16 << 20)          /* so much may a process use in place while memory is scarce */
 #define FILL_PLENTY ((uint64_t)64 << 20)            /* so much memory to reuse is not scarce */
 
-/* Copies data to the start of the payload mapped at p.  fresh: its pages were never used. */
-void fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh);
+#define FILL_GRANULE_BITS 16
+
+/* Copies data to the start of the payload mapped at p.  fresh: its pages were never used.  AR_NOMEM: the kernel refuses
+ * pages, which a copy would learn by a signal; the block's contents are undefined. */
+int fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh);
+
+void fill_forget(struct arena *a);                  /* arena_unmap()'s part */
 
 /* Whether a receiver that uses in_place bytes in their blocks should take another `size` bytes out of theirs.
  * One that drops each message before it takes the next copies nothing once there is memory for two. */

@@ -100,14 +100,17 @@ static PyObject *block_from(const Py_buffer *view)
     PyObject *block = shared_open(KIND_BLOCK, payload);
     if (block == NULL) return NULL;
     void *to = ((SharedObject *)block)->payload;
+    int r = AR_OK;
     if (size < ALONE_FROM) {
         memcpy(to, view->buf, (size_t)view->len);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        fill_payload(a, payload, to, view->buf, (uint64_t)view->len, fresh);
+        r = fill_payload(a, payload, to, view->buf, (uint64_t)view->len, fresh);
         Py_END_ALLOW_THREADS
     }
-    return block;
+    if (r == AR_OK) return block;
+    Py_DECREF(block);
+    return core_raise(r, "allocating a block");
 }
 
 static int put_one(PyObject *buffer, PyObject *refs, char *entry)

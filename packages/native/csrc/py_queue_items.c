@@ -47,14 +47,19 @@ static int whole(struct outgoing *o, enum queue_tag tag, const char *data, Py_ss
         queue_error(AR_NOMEM);
         return -1;
     }
+    int r;
     if ((size_t)size < COPY_WITHOUT_GIL) {
-        fill_payload(a, o->block, to, data, (uint64_t)size, fresh);
+        r = fill_payload(a, o->block, to, data, (uint64_t)size, fresh);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        fill_payload(a, o->block, to, data, (uint64_t)size, fresh);
+        r = fill_payload(a, o->block, to, data, (uint64_t)size, fresh);
         Py_END_ALLOW_THREADS
     }
     block_unmap(a, o->block, to);
+    if (r != AR_OK) {
+        queue_error(r);
+        return -1;
+    }
     o->small = (uint64_t)size;
     o->message.data = &o->small;
     o->message.size = 8;

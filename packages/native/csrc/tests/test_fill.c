@@ -36,7 +36,7 @@ static bool fill_one(uint64_t size, unsigned seed)
     CHECK(block);
     char *p = block_map(A, block);
     CHECK(p);
-    fill_payload(A, block, p, data, size, fresh);
+    CHECK(fill_payload(A, block, p, data, size, fresh) == AR_OK);
     CHECK(memcmp(p, data, size) == 0);
     uint64_t mapped = 0;
     char *copy = fill_private_copy(p, size, &mapped);
@@ -62,6 +62,39 @@ static void test_sizes(void)
         CHECK(!fill_one(sizes[i], i + 100));            /* the same ones again */
     }
     CHECK(heap_check(A) == NULL);
+}
+
+/* New pages are mapped at their second use, in each process for itself. */
+static bool any_mapped(void)
+{
+    uint64_t words = (((uint64_t)MAX_WINDOWS << WINDOW_BITS) >> FILL_GRANULE_BITS) / 64;
+    for (uint64_t i = 0; A->mapped && i < words; i++)
+        if (A->mapped[i]) return true;
+    return false;
+}
+
+static void test_mapped(void)
+{
+    heap_trim(A);
+    fill_forget(A);
+    CHECK(fill_one(4 * MB, 1) && !any_mapped());
+    CHECK(!fill_one(4 * MB, 2) && any_mapped());
+    if (fork() == 0) {
+        if (any_mapped()) _exit(1);
+        char *data = pattern(4 * MB, 3);
+        bool fresh = false;
+        aoff block = ref_new_raw(A, 4 * MB, KIND_BLOCK, &fresh);
+        if (!block || fresh || fill_payload(A, block, arena_ptr(A, block), data, 4 * MB, fresh) != AR_OK) _exit(2);
+        int wrong = memcmp(arena_ptr(A, block), data, 4 * MB) != 0 || !any_mapped();
+        free(data);
+        ref_close(A, block);
+        _exit(wrong ? 3 : 0);
+    }
+    int status;
+    wait(&status);
+    CHECK(status == 0);
+    heap_trim(A);
+    CHECK(fill_one(4 * MB, 4) && !any_mapped());        /* given back, and written again */
 }
 
 /* What lies before and behind a block is not touched. */
@@ -192,6 +225,7 @@ int main(void)
     CHECK(arena_ensure() == AR_OK);
     A = process_arena;
     test_sizes();
+    test_mapped();
     test_neighbours();
     test_file_size_limit();
     test_scarce();
