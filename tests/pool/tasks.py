@@ -257,3 +257,8 @@ def touch(path: str, x: int) -> int:
     with open(os.path.join(path, f"{x}-{os.getpid()}-{time.monotonic_ns()}"), "w"):
         pass
     return x
+
+
+def nap_and_pid(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()

@@ -3,6 +3,7 @@
  * The pool's side of a channel belongs to one thread at a time (the caller holds the engine's lock); so does the worker's.
  */
 #include "py_channel.h"
+#include "channel_hold.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -231,6 +232,30 @@ static PyObject *channel_nudge(Channel *self, PyObject *none)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(hold_fork_doc,
+"hold_fork(name, stop)\n\n"
+"The child of this thread's next fork, a process of that name, sleeps within the fork until it has been sent something\n"
+"here; if that is a message that begins with the byte stop, it ends.");
+static PyObject *channel_hold(Channel *self, PyObject *args)
+{
+    const char *name;
+    int stop;
+    struct held_fork held = {.channel = self->c};
+    if (!PyArg_ParseTuple(args, "si", &name, &stop)) return NULL;
+    held.stop = (char)stop;
+    strncpy(held.name, name, sizeof held.name - 1);
+    channel_hold_fork(&held);
+    Py_RETURN_NONE;
+}
+
+static PyObject *channel_hold_none(PyObject *self, PyObject *none)
+{
+    (void)self;
+    (void)none;
+    channel_hold_fork(NULL);
+    Py_RETURN_NONE;
+}
+
 static PyObject *channel_ready(Channel *self, PyObject *none)
 {
     (void)none;
@@ -312,6 +337,7 @@ static PyObject *channel_next(Channel *self, PyObject *args)
     double timeout;
     if (!PyArg_ParseTuple(args, "d", &timeout)) return NULL;
     struct channel *c = self->c;
+    channel_raise_noted();
     uint64_t begun = 0, limit = timeout < 0 ? UINT64_MAX : (uint64_t)(timeout * 1e9);
     for (;;) {
         uint64_t tail = SH_PEEK(&c->t_tail), head = SH_GET(&c->t_head);
@@ -494,6 +520,8 @@ static PyMethodDef channel_methods[] = {
     {"state", (PyCFunction)channel_state, METH_NOARGS, state_doc},
     {"times", (PyCFunction)channel_times, METH_NOARGS, "times() -> (busy_ns, done)"},
     {"nudge", (PyCFunction)channel_nudge, METH_NOARGS, "nudge()\n\nWake the worker."},
+    {"hold_fork", (PyCFunction)channel_hold, METH_VARARGS, hold_fork_doc},
+    {"hold_no_fork", channel_hold_none, METH_NOARGS | METH_STATIC, "hold_no_fork()\n\nThe fork that was to be held did not happen."},
     {"ready", (PyCFunction)channel_ready, METH_NOARGS, "ready() -> bool\n\nWhether results wait."},
     {"positions", (PyCFunction)channel_positions, METH_NOARGS,
      "positions() -> (written, read)\n\nBytes of results ever written and ever read."},

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from _thread import allocate_lock
+from functools import partial
 
-from procession_core import default_reducer, runtime
+from procession_core import _logging, default_reducer, runtime
 from procession_process import start_all
 
 from ._crew import Crew, Evidence, Worker
@@ -91,7 +92,7 @@ class ProcessWorker(Worker):
 
 
 class ProcessCrew(Crew):
-    """Worker processes made by a context's Process."""
+    """Worker processes made by a context's Process. With *lazy* a worker need not run before its first task."""
 
     def __init__(
         self,
@@ -99,11 +100,13 @@ class ProcessCrew(Crew):
         make_process: Callable[..., Any],
         setup: Callable[[int], Setup],
         quota: int | None,
+        lazy: bool,
     ) -> None:
         super().__init__(wanted)
         self._make_process = make_process
         self._setup = setup
         self._quota = quota
+        self.lazy = lazy
         self.hub = open_hub()
         self._serial = 0
         self._stillborn = 0
@@ -131,7 +134,7 @@ class ProcessCrew(Crew):
         try:
             if self.hub.workers_share:
                 workers = [self._prepare_one() for _ in range(missing)]
-                start_all([worker.process for worker in workers])
+                self._start_all(workers)
             else:
                 for _ in range(missing):
                     workers.append(self._prepare_one())
@@ -147,6 +150,18 @@ class ProcessCrew(Crew):
                     started.append(worker)
             engine.workers = [*engine.workers, *started]
             engine.channels = [*engine.channels, *[worker.channel for worker in started]]
+
+    def _start_all(self, workers: list[ProcessWorker]) -> None:
+        processes = [worker.process for worker in workers]
+        if not self.lazy or _logging.logger is not None:
+            start_all(processes)
+            return
+        # The first one starts while the others are forked.
+        before = [None, *[partial(worker.link.hold, worker.process.name, STOP) for worker in workers[1:]]]
+        try:
+            start_all(processes, before)
+        finally:
+            workers[0].link.hold_none()
 
     def _prepare_one(self) -> ProcessWorker:
         self._serial += 1

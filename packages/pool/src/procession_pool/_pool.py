@@ -150,7 +150,8 @@ class Pool:
         def setup(number: int) -> Setup:
             return Setup(initializer, initargs, on_exit, memory_limit, wrap, number)
 
-        return ProcessCrew(processes, lambda **kw: make(ctx, **kw), setup, self._maxtasksperchild)
+        lazy = initializer is None and on_exit is None
+        return ProcessCrew(processes, lambda **kw: make(ctx, **kw), setup, self._maxtasksperchild, lazy)
 
     def _make_policy(self, options: Mapping[str, Any]) -> Policy | None:
         merged = {**self._policy_options, **{k: v for k, v in options.items() if v is not None}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import repeat
 
 if sys.platform == "win32":
     raise ImportError("procession_process._many needs POSIX")
@@ -25,7 +26,7 @@ from ._process import BaseProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class _Prepared(Popen):
@@ -35,13 +36,16 @@ class _Prepared(Popen):
         self._stack_fd = new_stack_file()
 
 
-def start_all(processes: Sequence[BaseProcess]) -> None:
+def start_all(processes: Sequence[BaseProcess], before: Sequence[Callable[[], object] | None] = ()) -> None:
     """Start *processes*, in their order. Where they are forked by this library's own launcher, in one go.
+
+    *before* has, for each of them, what is to be called right before its fork, if it is forked so and its class leaves
+    ``run()`` as it is.
 
     Raises what ``start()`` raises; those before the one that could not be started are running then.
     """
     if len(processes) > 1 and have_pidfd() and all(map(_is_plain, processes)):
-        _fork_all(processes)
+        _fork_all(processes, before if before and all(map(_runs_plainly, processes)) else repeat(None))
     else:
         for process in processes:
             process.start()
@@ -57,11 +61,18 @@ def _is_plain(process: BaseProcess) -> bool:
     )
 
 
+def _runs_plainly(process: BaseProcess) -> bool:
+    kind = type(process)
+    return kind.run is _run and kind._bootstrap is _bootstrap
+
+
 _start = BaseProcess.start
 _launcher = BaseProcess._Popen
+_run = BaseProcess.run
+_bootstrap = BaseProcess._bootstrap
 
 
-def _fork_all(processes: Sequence[BaseProcess]) -> None:
+def _fork_all(processes: Sequence[BaseProcess], before: Iterable[Callable[[], object] | None]) -> None:
     _children.reap()
     flush_streams()
     stdin = prepare_stdin()
@@ -78,7 +89,9 @@ def _fork_all(processes: Sequence[BaseProcess]) -> None:
     fork = os.fork
     pids: list[int] = []
     try:
-        for process, popen in zip(processes, popens, strict=True):
+        for process, popen, prepare in zip(processes, popens, before, strict=False):
+            if prepare is not None:
+                prepare()
             pid = fork()
             if pid == 0:
                 popen._run(process, stdin, plain)

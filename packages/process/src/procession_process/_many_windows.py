@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ._process import BaseProcess
 
 
-def start_all(processes: Sequence[BaseProcess]) -> None:
+def start_all(processes: Sequence[BaseProcess], before: object = None) -> None:
     """Start *processes*, in their order. Raises what ``start()`` raises; those before are running then."""
     for process in processes:
         process.start()

@@ -105,6 +105,14 @@ class NativeLink:
     def started(self) -> None:
         """The worker has its side."""
 
+    def hold(self, name: str, stop: bytes) -> None:
+        """Let the worker that is forked next sleep until it is sent something; it ends if that is *stop*."""
+        self.channel.hold_fork(name, stop[0])
+
+    def hold_none(self) -> None:
+        """It was not forked."""
+        self.channel.hold_no_fork()
+
     def close(self) -> None:
         """Give back the pool's side."""
         self.stack.close()
