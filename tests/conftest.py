@@ -30,9 +30,10 @@ WISH = os.environ.get("PROCESSION_NATIVE", "")
 
 def _native_is_built() -> bool:
     try:
-        return importlib.util.find_spec("procession_native._core") is not None
-    except ModuleNotFoundError:
+        from procession_native import core
+    except ImportError:
         return False
+    return core is not None
 
 
 def _alone_without_core() -> bool:
@@ -48,6 +49,8 @@ VARIANT = "portable" if WISH == "0" or not _native_is_built() else "native"
 def _start_methods() -> tuple[str, ...]:
     if sys.platform == "win32":
         return ("spawn",)
+    if not hasattr(os, "pidfd_open"):  # PyPy
+        return ("fork", "spawn")
     return ("fork", "spawn", "forkserver")
 
 

@@ -138,8 +138,8 @@ def test_waits_that_are_long_are_not_spun_through() -> None:
         return time.thread_time() - before
 
     wait(5)
-    # A spin lasts 0.1 ms.
-    assert wait(200) / 200 < 0.00007
+    # A spin lasts 0.1 ms. The best of several: what else runs on the machine costs time, but never saves any.
+    assert min(wait(40) / 40 for _ in range(10)) < 0.00007
 
 
 @pytest.mark.native_only

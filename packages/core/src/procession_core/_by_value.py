@@ -33,7 +33,7 @@ def _find() -> Any:
         _looked = True
         try:
             import cloudpickle
-        except ImportError:
+        except (ImportError, AttributeError):  # cloudpickle 3.1 looks for what PyPy 8's pickler has not
             return None
         _pickler_class = _make_class(cloudpickle.CloudPickler)
     return _pickler_class

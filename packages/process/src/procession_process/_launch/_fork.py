@@ -25,7 +25,11 @@ from ._stdin import close_stdin, prepare_stdin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn, TextIO
+
+
+_get_count: Callable[[], tuple[int, int, int]] | None = getattr(gc, "get_count", None)  # PyPy has none
 
 
 def collect_young() -> None:
@@ -33,7 +37,7 @@ def collect_young() -> None:
 
     One writes to every object of the young generation, so that in a child it copies 70 pages.
     """
-    if gc.isenabled() and gc.get_count()[0] * 2 > gc.get_threshold()[0]:
+    if _get_count is not None and gc.isenabled() and _get_count()[0] * 2 > gc.get_threshold()[0]:
         gc.collect(0)
 
 

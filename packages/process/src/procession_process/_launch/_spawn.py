@@ -60,6 +60,8 @@ def spawn_interpreter(module: str, fds: list[int], hidden: tuple[int, ...] = ())
     if min((*fds, *hidden), default=3) < 3:
         return _spawn_above_stdio(module, fds, hidden)
     keep = [*fds, *hidden, *arena_fds()]
+    if not hasattr(os, "posix_spawn"):
+        return _spawn_by_subprocess(command_line(module, fds, False), keep)
     actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     # A descriptor duplicated onto itself loses its close-on-exec flag.
     actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in keep]
@@ -74,6 +76,15 @@ def spawn_interpreter(module: str, fds: list[int], hidden: tuple[int, ...] = ())
     command = command_line(module, fds, unblock)
     start = os.posix_spawn if os.path.dirname(command[0]) else os.posix_spawnp
     return start(command[0], command, os.environ, file_actions=actions, **options)
+
+
+def _spawn_by_subprocess(command: list[str], keep: list[int]) -> int:
+    # PyPy has no posix_spawn.
+    from subprocess import DEVNULL, Popen
+
+    begun = Popen(command, stdin=DEVNULL, pass_fds=keep, restore_signals=False)
+    begun.returncode = 0  # or its destructor would wait for the child, or warn
+    return begun.pid
 
 
 def _spawn_above_stdio(module: str, fds: list[int], hidden: tuple[int, ...]) -> int:
