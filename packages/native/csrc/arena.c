@@ -174,12 +174,6 @@ int arena_ensure(void)
     return r;
 }
 
-int arena_set_limit(struct arena *a, uint64_t limit)
-{
-    SH_SET(&a->h->limit, limit);
-    return AR_OK;
-}
-
 void *arena_map(struct arena *a, uint32_t index, uint64_t count)
 {
     void *p;

@@ -140,7 +140,6 @@ void arena_detach(struct arena *a);                        /* for tests: gives e
 int  arena_ensure(void);                                   /* process_arena exists afterwards */
 bool arena_fd_is_ours(struct arena *a);                    /* false once the program has closed or replaced it */
 bool arena_lease_is_ours(struct arena *a);
-int  arena_set_limit(struct arena *a, uint64_t limit);
 
 /* Pointer to arena memory.  off must be an offset that the heap gave out; maps the window if needed.  If the mapping is
  * refused (RLIMIT_AS): ends the transaction of this thread as told above; outside of one: NULL.  Not for huge blocks: see

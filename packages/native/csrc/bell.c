@@ -47,7 +47,7 @@ void bell_ring(struct arena *a, struct queue *q, enum bell_kind kind)
     if (polled & POLLED_EVERYBODY) {
         uint64_t high = SH_PEEK(&a->h->registry_high);
         for (uint32_t i = 0; i < high; i++)
-            if ((SH_PEEK(&slot_at(a, i)->state) & 0xff) == SLOT_LIVE) ring_slot(a, i);
+            if (slot_state(SH_PEEK(&slot_at(a, i)->state)) == SLOT_LIVE) ring_slot(a, i);
     }
     if (!(polled & polled_bit(kind))) return;
     for (int i = 0; i < QUEUE_POLLERS; i++) {
@@ -248,7 +248,7 @@ void bell_settle(struct arena *a, struct bell *b)
     pthread_mutex_unlock(&bells.mutex);
 }
 
-void bell_close(struct arena *a, struct bell *b)
+void bell_close(struct bell *b)
 {
     pthread_mutex_lock(&bells.mutex);
     struct bell **link = &bells.first;
@@ -265,12 +265,9 @@ void bell_close(struct arena *a, struct bell *b)
             if (other && (other & 2) == (uint32_t)b->kind) SH_OR(&q->polled, polled_bit(b->kind));
         }
     }
-    (void)a;
     if (fd_is_ours(b)) close(b->fd);
     free(b);
     bool last = bells.first == NULL;
     pthread_mutex_unlock(&bells.mutex);
     if (last) stop();
 }
-
-void bell_before_exit(void) { stop(); }

@@ -39,8 +39,7 @@ struct bell;
 struct bell *bell_open(struct arena *a, struct queue *q, enum bell_kind kind);  /* NULL: errno; one for each handle */
 int bell_fd(struct arena *a, struct bell *b);               /* registers if needed; -1: errno */
 void bell_settle(struct arena *a, struct bell *b);          /* after a take (put), so that the descriptor tells the truth */
-void bell_close(struct arena *a, struct bell *b);
-void bell_before_exit(void);                                /* stops the thread */
+void bell_close(struct bell *b);
 extern void (*bell_restart_soon)(void);                     /* how to have bell_restart called when the fork is over; may be NULL */
 void bell_restart(void);
 

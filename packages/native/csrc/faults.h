@@ -12,7 +12,6 @@ void fault_set_in_child(long k, int signal_number);
 /* From now the k-th window that is to be mapped here, and every later one, is refused; 0: none is. */
 void fault_refuse(long k);
 void fault_refuse_slots(bool on);           /* no slot is free for a child */
-long fault_passed(void);                    /* fault points passed since fault_set */
 const char *fault_branch_name(int i);       /* NULL: no more */
 uint64_t fault_branch_count(int i);
 #endif

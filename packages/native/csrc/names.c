@@ -141,10 +141,9 @@ static bool alone(struct arena *a)
     for (uint32_t i = 0; i < high; i++) {
         if (i == a->self_slot) continue;
         uint64_t word = SH_GET(&slot_at(a, i)->state);
-        uint32_t state = (uint32_t)(word & 0xff);
-        if (state != SLOT_LIVE && state != SLOT_STARTING) continue;
-        if (SH_PEEK(&slot_at(a, i)->names_left) == (word >> 16 & 0xffff)) continue;
-        if (registry_alive(a, i, (uint32_t)(word >> 16 & 0xffff))) return false;
+        if (slot_state(word) != SLOT_LIVE && slot_state(word) != SLOT_STARTING) continue;
+        if (SH_PEEK(&slot_at(a, i)->names_left) == slot_generation(word)) continue;
+        if (registry_alive(a, i, slot_generation(word))) return false;
     }
     return true;
 }

@@ -271,14 +271,6 @@ static PyObject *py_fds(PyObject *m, PyObject *n)
     return Py_BuildValue("(ii)", process_arena->fd, process_arena->lease_fd);
 }
 
-static PyObject *py_arena_id(PyObject *m, PyObject *n)
-{
-    (void)m;
-    (void)n;
-    if (core_ensure() < 0) return NULL;
-    return PyLong_FromUnsignedLongLong(process_arena->id);
-}
-
 static PyObject *py_attach(PyObject *m, PyObject *args)
 {
     (void)m;
@@ -444,21 +436,8 @@ static PyObject *py_set_exit_status(PyObject *m, PyObject *args)
     if (!PyArg_ParseTuple(args, "IIi:set_exit_status", &slot, &generation, &status) || core_ensure() < 0) return NULL;
     if (slot >= REGISTRY_SLOTS) return PyErr_Format(PyExc_ValueError, "there is no slot %u", slot);
     struct slot *s = slot_at(process_arena, slot);
-    if ((SH_GET(&s->state) >> 16 & 0xffff) == (generation & 0xffff)) SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
+    if (slot_generation(SH_GET(&s->state)) == (generation & 0xffff)) SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
     Py_RETURN_NONE;
-}
-
-static PyObject *py_exit_status(PyObject *m, PyObject *args)
-{
-    (void)m;
-    uint32_t slot, generation;
-    if (parse_slot(args, "II:exit_status", &slot, &generation) < 0) return NULL;
-    struct slot *s = slot_at(process_arena, slot);
-    uint64_t status = 0;
-    if ((SH_GET(&s->state) >> 16 & 0xffff) == (generation & 0xffff)) status = SH_GET(&s->exit_status);
-    else if (SH_GET(&s->last_generation) == (generation & 0xffff)) status = SH_GET(&s->last_exit);
-    if (!(status >> 32)) Py_RETURN_NONE;
-    return PyLong_FromLong((int)(uint32_t)status);
 }
 
 static PyObject *py_self_slot(PyObject *m, PyObject *n)
@@ -490,11 +469,15 @@ static PyObject *py_sweep(PyObject *m, PyObject *n)
     return PyLong_FromLong(k);
 }
 
-static PyObject *slot_text(struct slot *s)
+PyObject *core_slot_name(struct slot *s)
 {
-    uint64_t words[9], n = SH_GET(&s->name_length);
-    for (int i = 0; i < 9; i++) words[i] = SH_GET(&s->name[i]);
-    return PyUnicode_DecodeUTF8((char *)words, (Py_ssize_t)(n > sizeof words ? sizeof words : n), "replace");
+    char name[SLOT_NAME_MAX];
+    return PyUnicode_DecodeUTF8(name, (Py_ssize_t)slot_name(s, name), "replace");
+}
+
+const char *core_slot_state(uint64_t word)
+{
+    return slot_state(word) == SLOT_LIVE ? "live" : slot_state(word) == SLOT_STARTING ? "starting" : "dead";
 }
 
 static PyObject *py_processes(PyObject *m, PyObject *n)
@@ -508,12 +491,12 @@ static PyObject *py_processes(PyObject *m, PyObject *n)
     for (uint32_t i = 0; i < high; i++) {
         struct slot *s = slot_at(a, i);
         uint64_t word = SH_GET(&s->state), waits = SH_GET(&s->waits_for), parent = SH_GET(&s->parent);
-        uint32_t state = word & 0xff, generation = word >> 16 & 0xffff;
-        if (state == SLOT_FREE) continue;
+        uint32_t generation = slot_generation(word);
+        if (slot_state(word) == SLOT_FREE) continue;
         uint64_t since = SH_GET(&s->waits_since), now = clock_coarse_ns();
         PyObject *d = Py_BuildValue(
             "{s:I,s:I,s:K,s:N,s:s,s:N,s:N,s:I,s:K,s:d}", "slot", i, "generation", generation, "pid", (unsigned long long)SH_GET(&s->pid),
-            "name", slot_text(s), "state", state == SLOT_LIVE ? "live" : state == SLOT_STARTING ? "starting" : "dead",
+            "name", core_slot_name(s), "state", core_slot_state(word),
             "alive", PyBool_FromLong(registry_alive(a, i, generation)),
             "parent", parent ? PyLong_FromUnsignedLong(owner_slot((uint32_t)parent)) : Py_NewRef(Py_None),
             "parent_generation", parent ? owner_generation16((uint32_t)parent) : 0,
@@ -558,7 +541,7 @@ static PyObject *py_set_limit(PyObject *m, PyObject *arg)
         limit = (uint64_t)v;
     }
     if (core_ensure() < 0) return NULL;
-    arena_set_limit(process_arena, limit);
+    SH_SET(&process_arena->h->limit, limit);
     Py_RETURN_NONE;
 }
 
@@ -588,7 +571,6 @@ static PyMethodDef functions[] = {
     { "ensure", py_ensure, METH_NOARGS, "ensure()\n--\n\nMake the arena of this process tree, if there is none yet." },
     { "attached", py_attached, METH_NOARGS, "attached()\n--\n\nWhether this process has an arena." },
     { "fds", py_fds, METH_NOARGS, "fds()\n--\n\n(arena, lease): the two descriptors that a spawned child needs for attach()." },
-    { "arena_id", py_arena_id, METH_NOARGS, "arena_id()\n--\n\nThe random number that every handle of this tree carries." },
     { "attach", py_attach, METH_VARARGS,
       "attach(arena_fd, lease_fd, slot, generation)\n--\n\nJoin the parent's arena in the slot that it reserved." },
     { "settle", py_settle, METH_NOARGS,
@@ -611,8 +593,7 @@ static PyMethodDef functions[] = {
     { "note_exit", py_note_exit, METH_VARARGS,
       "note_exit(pid, status)\n--\n\nA child was waited for (status as waitpid gives it): what it held is given back now." },
     { "set_exit_status", py_set_exit_status, METH_VARARGS,
-      "set_exit_status(slot, generation, status)\n--\n\nLeave a process's exit status (as waitpid gives it) for exit_status()." },
-    { "exit_status", py_exit_status, METH_VARARGS, "exit_status(slot, generation)\n--\n\nThe status left for that process, or None." },
+      "set_exit_status(slot, generation, status)\n--\n\nLeave a process's exit status (as waitpid gives it) for OwnerDiedError." },
     { "self_slot", py_self_slot, METH_NOARGS, "self_slot()\n--\n\n(slot, generation) of this process." },
     { "slot_alive", py_slot_alive, METH_VARARGS, "slot_alive(slot, generation)\n--\n\nWhether that process lives (or is starting)." },
     { "sweep", py_sweep, METH_NOARGS, "sweep()\n--\n\nGive back what dead processes held; how many there were." },

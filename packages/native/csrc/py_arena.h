@@ -67,6 +67,10 @@ static inline void core_waits_for(struct arena *a, aoff what)
     SH_SET(&s->waits_for, what);
 }
 
+/* Of a registry slot, for those who look. */
+PyObject *core_slot_name(struct slot *s);
+const char *core_slot_state(uint64_t word);
+
 /* The parts; absent ones are skipped by py_module.c. */
 int procession_add_arena(PyObject *module);
 int procession_add_outside(PyObject *module);

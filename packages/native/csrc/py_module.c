@@ -168,12 +168,6 @@ static PyObject *py_fault_forget(PyObject *m, PyObject *n)
     for (uint32_t i = 1; a && i < MAX_WINDOWS; i++) atomic_store_explicit(&a->window[i], NULL, memory_order_release);
     Py_RETURN_NONE;
 }
-static PyObject *py_fault_passed(PyObject *m, PyObject *n)
-{
-    (void)m;
-    (void)n;
-    return PyLong_FromLong(fault_passed());
-}
 static PyObject *py_fault_branches(PyObject *m, PyObject *n)
 {
     (void)m;
@@ -198,7 +192,6 @@ static PyMethodDef methods[] = {
     { "fault_refuse", py_fault_refuse, METH_O, "fault_refuse(k): refuse the k-th mapping of a window from now, and all after it; 0: none." },
     { "fault_refuse_slots", py_fault_refuse_slots, METH_O, "fault_refuse_slots(on): no slot is free for a child." },
     { "fault_forget", py_fault_forget, METH_NOARGS, "fault_forget(): forget all windows but the first, as if they had never been used here." },
-    { "fault_passed", py_fault_passed, METH_NOARGS, "fault_passed(): stores since fault_set()." },
     { "fault_branches", py_fault_branches, METH_NOARGS, "fault_branches(): how often each repair branch was taken, in all processes." },
 #endif
     { NULL, NULL, 0, NULL },

@@ -34,7 +34,7 @@ static uint64_t owner_pid(int fd, uint32_t word)
     struct slot s;
     if (!olock_held(word) || !read_slot(fd, owner_slot(word), &s)) return 0;
     uint64_t state = SH_PEEK(&s.state);
-    return (state & 0xff) != SLOT_FREE && (state >> 16 & 0xffff) == owner_generation16(word) ? SH_PEEK(&s.pid) : 0;
+    return slot_state(state) != SLOT_FREE && slot_generation(state) == owner_generation16(word) ? SH_PEEK(&s.pid) : 0;
 }
 
 static PyObject *py_lock_owner(PyObject *m, PyObject *arg)
@@ -91,14 +91,11 @@ static PyObject *object_at(int fd, aoff payload)
 
 static PyObject *process_of(int fd, uint32_t index, struct slot *s)
 {
-    uint64_t name[9], length = SH_PEEK(&s->name_length), parent = SH_PEEK(&s->parent), waits = SH_PEEK(&s->waits_for);
-    for (int i = 0; i < 9; i++) name[i] = SH_PEEK(&s->name[i]);
-    uint32_t state = SH_PEEK(&s->state) & 0xff;
+    uint64_t parent = SH_PEEK(&s->parent), waits = SH_PEEK(&s->waits_for);
     uint64_t parent_pid = parent ? owner_pid(fd, (uint32_t)parent) : 0;
     return Py_BuildValue(
         "{s:I,s:K,s:N,s:s,s:N,s:N,s:d}", "slot", index, "pid", (unsigned long long)SH_PEEK(&s->pid), "name",
-        PyUnicode_DecodeUTF8((char *)name, (Py_ssize_t)(length > sizeof name ? sizeof name : length), "replace"), "state",
-        state == SLOT_LIVE ? "live" : state == SLOT_STARTING ? "starting" : "dead", "parent",
+        core_slot_name(s), "state", core_slot_state(SH_PEEK(&s->state)), "parent",
         parent_pid ? PyLong_FromUnsignedLongLong(parent_pid) : Py_NewRef(Py_None), "waits_for",
         waits ? object_at(fd, waits) : Py_NewRef(Py_None), "waits_seconds", waits ? seconds_since(SH_PEEK(&s->waits_since)) : 0.0);
 }
@@ -114,7 +111,7 @@ static PyObject *py_registry_of(PyObject *m, PyObject *arg)
     for (uint32_t i = 0; list && i < high; i++) {
         struct slot s;
         if (!read_slot(fd, i, &s)) break;
-        if ((SH_PEEK(&s.state) & 0xff) == SLOT_FREE) continue;
+        if (slot_state(SH_PEEK(&s.state)) == SLOT_FREE) continue;
         PyObject *one = process_of(fd, i, &s);
         if (!one || PyList_Append(list, one) < 0) Py_CLEAR(list);
         Py_XDECREF(one);

@@ -90,7 +90,7 @@ static PyObject *get_one(QueueObject *self, uint64_t deadline, bool peers)
 {
     if (!queue_usable(self)) return NULL;
     uint64_t buffer[160];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     PyObject *result = NULL;
     if (take_messages(self, &out, 1, deadline, peers) == 0)
         result = self->patient ? incoming_plain(out.data) : incoming_make(out.data, &queue_hooks);
@@ -160,7 +160,7 @@ static PyObject *queue_py_get_many(QueueObject *self, PyObject *const *args, Py_
     }
     if (!queue_usable(self)) return NULL;
     uint64_t buffer[1024];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     PyObject *list = NULL;
     if (take_messages(self, &out, (uint32_t)max, deadline, self->peers) == 0) {
         list = PyList_New(0);
@@ -180,7 +180,7 @@ static PyObject *queue_py_peek(QueueObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (!queue_usable(self)) return NULL;
     uint64_t buffer[160];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     int rc = queue_peek(process_arena, self->q, &out);
     PyObject *result = rc == AR_OK ? incoming_make(out.data, &queue_hooks) : queue_error(rc);
     taken_free(&out);
@@ -308,8 +308,8 @@ static void close_bells(QueueObject *self)
 {
     struct bell *items = self->items, *room = self->room;
     self->items = self->room = NULL;
-    if (items) bell_close(process_arena, items);
-    if (room) bell_close(process_arena, room);
+    if (items) bell_close(items);
+    if (room) bell_close(room);
 }
 
 static PyObject *queue_py_close(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -413,7 +413,7 @@ static PyObject *queue_py_attach(QueueObject *self, PyObject *args)
 
 static void queue_dealloc(QueueObject *self)
 {
-    if (process_arena) close_bells(self);
+    close_bells(self);
     shared_dealloc((PyObject *)self);
 }
 
@@ -506,14 +506,8 @@ static PyObject *bind_queue(PyObject *Py_UNUSED(module), PyObject *args)
     queue_hooks.loads = Py_NewRef(loads);
     Py_RETURN_NONE;
 }
-static PyObject *stop_bells(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    bell_before_exit();
-    Py_RETURN_NONE;
-}
 static PyMethodDef functions[] = {
     { "bind_queue", bind_queue, METH_VARARGS, bind_queue_doc },
-    { "_stop_bells", stop_bells, METH_NOARGS, NULL },
     { NULL, NULL, 0, NULL }
 };
 

@@ -169,7 +169,7 @@ static PyObject *end_recv(PipeEndObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (!way(self->in)) return NULL;
     uint64_t buffer[160];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     int got = take(self, &out);
     PyObject *result = got > 0 ? incoming_make(out.data, &hooks) : got == 0 ? Py_NewRef((PyObject *)self) : NULL;
     taken_free(&out);
@@ -244,7 +244,7 @@ static PyObject *receive_bytes(PipeEndObject *self, Py_ssize_t limit, Py_buffer 
 {
     if (!way(self->in)) return NULL;
     uint64_t buffer[160];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     int got = take(self, &out);
     PyObject *result = got > 0 ? bytes_of(out.data, limit, into) : got == 0 ? Py_NewRef((PyObject *)self) : NULL;
     taken_free(&out);

@@ -35,15 +35,6 @@ static PyObject *condition_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     return payload ? wrap(type, payload, lock) : sync_no_memory();
 }
 
-static int adopt(struct arena *a, aoff payload)
-{
-    if (!arena_begin(a)) return AR_NOMEM;
-    int r = ref_prepare(a, 1);
-    if (r == AR_OK) r = ref_adopt(a, payload);
-    arena_end(a);
-    return r;
-}
-
 /* After open_handle(), which knows only the condition: its lock, as an object of the core's own type. */
 static int opened(PyObject *object)
 {
@@ -51,7 +42,7 @@ static int opened(PyObject *object)
     struct arena *a = process_arena;
     sync_opened(object);
     aoff lock = SH_GET(&self->at.condition->lock);
-    int r = adopt(a, lock);
+    int r = ref_again(a, lock);
     if (r != AR_OK) {
         core_raise(r, "the condition's lock");
         return -1;

@@ -2,13 +2,11 @@
 #define _GNU_SOURCE
 #include "queue.h"
 #include "bell.h"
+#include "cpu.h"
 #include "registry.h"
 
 #include <limits.h>
-#include <linux/futex.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define FIRST_CHUNK 992u                     /* with its block header a cell of 1 KiB: a fresh queue is small */
 #define NAP_FIRST_NS 20000000ull
@@ -82,9 +80,7 @@ int queue_lock_now(struct arena *a, sh32 *word, enum lock_rank rank)
             rank_enter(rank);
             return AR_OK;
         }
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#endif
+        cpu_relax();
     }
     return AR_BUSY;
 }
@@ -106,7 +102,8 @@ uint64_t lock_deadline(uint64_t deadline)
 
 int queue_lock_briefly(struct arena *a, sh32 *word, enum lock_rank rank)
 {
-    int rc;
+    int rc = queue_lock_now(a, word, rank);
+    if (rc == AR_OK) return rc;
     uint64_t until = lock_deadline(0);
     do rc = queue_lock(a, word, rank, until); while (rc == AR_INTR);
     return rc;
@@ -114,16 +111,9 @@ int queue_lock_briefly(struct arena *a, sh32 *word, enum lock_rank rank)
 
 /* ---- sleeping -------------------------------------------------------------------------------------------------- */
 
-int futex_wake_count(sh32 *p, int n)
-{
-    FAULT_POINT();
-    return (int)syscall(SYS_futex, &p->opaque, FUTEX_WAKE, n, NULL, NULL, 0);
-}
-
 /* Sleeps on a word that the caller has set to 1 before its last look.  false: *rc says why to stop; AR_INTR also for a look at signals. */
-bool queue_nap(struct arena *a, sh32 *word, sh32 *sleepers, uint64_t deadline, uint64_t *slice, int *rc)
+bool queue_nap(sh32 *word, sh32 *sleepers, uint64_t deadline, uint64_t *slice, int *rc)
 {
-    (void)a;
     if (*slice == 0) *slice = NAP_FIRST_NS;
     *rc = futex_wait_slice(word, 1, deadline, *slice);
     queue_one_less(sleepers);
@@ -159,11 +149,9 @@ int queue_totals(struct arena *a, struct queue *q, struct queue_stat *s)
 
 int queue_stat(struct arena *a, struct queue *q, struct queue_stat *s)
 {
-    if (queue_lock_now(a, &q->get_lock, RANK_GET) != AR_OK) {
-        int rc = queue_lock_briefly(a, &q->get_lock, RANK_GET);
-        if (rc != AR_OK) return rc;
-    }
-    int rc = queue_totals(a, q, s);
+    int rc = queue_lock_briefly(a, &q->get_lock, RANK_GET);
+    if (rc != AR_OK) return rc;
+    rc = queue_totals(a, q, s);
     queue_unlock(a, &q->get_lock, RANK_GET);
     return rc;
 }
@@ -174,14 +162,14 @@ static void tell_joiners(struct queue *q)
 {
     if (SH_PEEK(&q->all_done)) {
         SH_SET(&q->all_done, 0);
-        futex_wake_count(&q->all_done, INT_MAX);
+        futex_wake(&q->all_done, INT_MAX);
     }
 }
 
 int queue_task_done(struct arena *a, struct queue *q)
 {
-    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
-    if (rc != AR_OK && (rc = queue_lock_briefly(a, &q->get_lock, RANK_GET)) != AR_OK) return rc;
+    int rc = queue_lock_briefly(a, &q->get_lock, RANK_GET);
+    if (rc != AR_OK) return rc;
     uint64_t done = SH_PEEK(&q->done) + 1;
     bool last = false;
     if (done >= SH_PEEK(&q->taken)) {            /* else surely neither too many nor the last */
@@ -222,10 +210,9 @@ int queue_join(struct arena *a, struct queue *q, uint64_t deadline)
 
 /* ---- shutdown and release -------------------------------------------------------------------------------------- */
 
-int queue_advance(struct arena *a, struct queue *q, struct chunk *c, aoff next)
+int queue_advance(struct arena *a, struct queue *q, aoff next)
 {
     aoff old = SH_PEEK(&q->head);
-    (void)c;
     SH_SET(&q->seen, 0);                         /* before the head moves: it must never speak of another chunk */
     if (!arena_begin(a)) return AR_NOMEM;
     heap_free(a, old);
@@ -264,7 +251,7 @@ static int discard_all(struct arena *a, struct queue *q)
         uint32_t pos = queue_bytes(consumed), end = queue_bytes(committed), count = 0;
         if (pos == end) {
             if (!next) return AR_OK;
-            int rc = queue_advance(a, q, c, next);
+            int rc = queue_advance(a, q, next);
             if (rc != AR_OK) return rc;
             continue;
         }
@@ -299,10 +286,10 @@ int queue_shutdown(struct arena *a, struct queue *q, bool immediate)
     SH_FENCE();
     SH_SET(&q->not_empty, 2);
     SH_SET(&q->not_full, 2);
-    futex_wake_count(&q->not_empty, INT_MAX);
-    futex_wake_count(&q->not_full, INT_MAX);
+    futex_wake(&q->not_empty, INT_MAX);
+    futex_wake(&q->not_full, INT_MAX);
     SH_SET(&q->all_done, 0);
-    futex_wake_count(&q->all_done, INT_MAX);
+    futex_wake(&q->all_done, INT_MAX);
     bell_ring(a, q, BELL_ITEMS);
     bell_ring(a, q, BELL_ROOM);
     return rc;

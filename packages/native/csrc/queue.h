@@ -93,9 +93,9 @@ struct message { const void *data; uint64_t size; uint64_t weight; const aoff *r
 
 /* Records taken: raw bytes, as they lay in the chunks. */
 struct taken { char *data; size_t used, capacity; uint32_t count; bool owned; /* data is malloc'ed */ };
-#define TAKEN_ON(buffer) { (buffer), 0, sizeof(buffer), 0, false }
+#define TAKEN_ON(buffer) { (char *)(buffer), 0, sizeof(buffer), 0, false }
 
-struct queue_stat { uint64_t put, taken, done, bytes, chunks; };
+struct queue_stat { uint64_t put, taken, done, bytes; };
 
 static inline uint64_t queue_pack(uint32_t bytes, uint32_t count) { return (uint64_t)bytes << 32 | count; }
 static inline uint32_t queue_bytes(uint64_t word) { return (uint32_t)(word >> 32); }
@@ -160,16 +160,15 @@ int queue_take_now(struct arena *a, struct queue *q, struct taken *out);
 bool queue_has(struct arena *a, struct queue *q);                        /* a message is there; without a lock, exact for a single consumer */
 bool queue_spin(struct arena *a, struct queue *q);                       /* spins while it is empty, if that pays; true: look again */
 int queue_totals(struct arena *a, struct queue *q, struct queue_stat *s); /* under the get lock; AR_OK, AR_NOMEM */
-int queue_advance(struct arena *a, struct queue *q, struct chunk *c, aoff next); /* under the get lock: free the head; AR_OK, AR_NOMEM */
-int futex_wake_count(sh32 *p, int n);
-bool queue_nap(struct arena *a, sh32 *word, sh32 *sleepers, uint64_t deadline, uint64_t *slice, int *rc);
+int queue_advance(struct arena *a, struct queue *q, aoff next);          /* under the get lock: free the head; AR_OK, AR_NOMEM */
+bool queue_nap(sh32 *word, sh32 *sleepers, uint64_t deadline, uint64_t *slice, int *rc);
 
 /* One sleeper is told, if one may be there.  After a commit and a full fence. */
 static inline void queue_notify(sh32 *word, sh32 *sleepers)
 {
     if (__builtin_expect(SH_PEEK(word) == 1, 0)) {
         uint32_t one = 1;
-        if (SH_CAS32(word, &one, 2) && futex_wake_count(word, 1) == 0)
+        if (SH_CAS32(word, &one, 2) && futex_wake(word, 1) == 0)
             SH_SET(sleepers, 0);
     }
 }
@@ -183,7 +182,7 @@ static inline void queue_pass_on(sh32 *word, sh32 *sleepers, bool more)
 {
     if (SH_PEEK(sleepers) == 0) return;
     if (more) {
-        if (futex_wake_count(word, 1) == 0) SH_SET(sleepers, 0);
+        if (futex_wake(word, 1) == 0) SH_SET(sleepers, 0);
     } else {
         uint32_t two = 2;
         SH_CAS32(word, &two, 1);

@@ -65,13 +65,8 @@ static bool fits(const struct limits *l, uint64_t total, uint64_t weight, uint64
 static int room(struct arena *a, struct queue *q, const struct limits *l, uint64_t total, uint64_t weight, uint64_t more)
 {
     if (fits(l, total, weight, SH_GET(&q->taken), SH_GET(&q->taken_bytes), more)) return AR_OK;
-    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
-    if (rc != AR_OK) {
-        if (!l->may_sleep) return AR_BUSY;
-        uint64_t until = lock_deadline(0);
-        do rc = queue_lock(a, &q->get_lock, RANK_GET, until); while (rc == AR_INTR);
-        if (rc != AR_OK) return rc == AR_NOMEM || rc == AR_GONE ? rc : AR_FULL;
-    }
+    int rc = l->may_sleep ? queue_lock_briefly(a, &q->get_lock, RANK_GET) : queue_lock_now(a, &q->get_lock, RANK_GET);
+    if (rc != AR_OK) return rc == AR_TIMEOUT ? AR_FULL : rc;
     struct queue_stat s;
     rc = queue_totals(a, q, &s);
     if (rc == AR_OK && !fits(l, total, weight, s.taken, SH_PEEK(&q->taken_bytes), more)) rc = AR_FULL;
@@ -186,7 +181,7 @@ int queue_put(struct arena *a, struct queue *q, const struct message *m, uint32_
         }
         flagged = false;
         woken = true;
-        if (!queue_nap(a, &q->not_full, &q->not_full_sleepers, deadline, &slice, &rc)) return rc;
+        if (!queue_nap(&q->not_full, &q->not_full_sleepers, deadline, &slice, &rc)) return rc;
     }
 }
 

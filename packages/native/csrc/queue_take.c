@@ -70,7 +70,7 @@ static struct chunk *readable(struct arena *a, struct queue *q, uint64_t *consum
                 if (!next) { *rc = AR_EMPTY; return NULL; }
                 to = SH_GET(&c->committed);      /* the last commit came before the link */
                 if (queue_bytes(to) == queue_bytes(from)) {
-                    if ((*rc = queue_advance(a, q, c, next)) != AR_OK) return NULL;
+                    if ((*rc = queue_advance(a, q, next)) != AR_OK) return NULL;
                     continue;
                 }
             }
@@ -143,17 +143,28 @@ static void tell_producers(struct arena *a, struct queue *q)
     if (__builtin_expect(SH_PEEK(&q->polled) & (POLLED_ROOM | POLLED_EVERYBODY), 0)) bell_ring(a, q, BELL_ROOM);
 }
 
-int queue_try_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max)
+/* What is left to do under the get lock, which it gives up. */
+static int take_and_unlock(struct arena *a, struct queue *q, struct taken *out, uint32_t max)
 {
-    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
-    if (rc != AR_OK) return rc;
-    rc = take_locked(a, q, out, max);
+    int rc = take_locked(a, q, out, max);
     queue_unlock(a, &q->get_lock, RANK_GET);
     if (rc == AR_OK) {
         FENCE_AFTER_UNLOCK();
         tell_producers(a, q);
     }
     return rc;
+}
+
+int queue_try_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max)
+{
+    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
+    return rc == AR_OK ? take_and_unlock(a, q, out, max) : rc;
+}
+
+int queue_take_now(struct arena *a, struct queue *q, struct taken *out)
+{
+    int rc = queue_lock(a, &q->get_lock, RANK_GET, lock_deadline(0));
+    return rc == AR_OK ? take_and_unlock(a, q, out, 1) : rc;
 }
 
 /* About one consumer of a queue spins, the others sleep at once.  A spinner that dies is forgotten by its age. */
@@ -166,19 +177,6 @@ static bool spin(struct arena *a, struct queue *q, sh32 *count, uint32_t seen)
     bool changed = spin_while_equal(a, count, seen);
     SH_INIT(&q->spinner, 0);
     return changed;
-}
-
-int queue_take_now(struct arena *a, struct queue *q, struct taken *out)
-{
-    int rc = queue_lock(a, &q->get_lock, RANK_GET, lock_deadline(0));
-    if (rc != AR_OK) return rc;
-    rc = take_locked(a, q, out, 1);
-    queue_unlock(a, &q->get_lock, RANK_GET);
-    if (rc == AR_OK) {
-        FENCE_AFTER_UNLOCK();
-        tell_producers(a, q);
-    }
-    return rc;
 }
 
 bool queue_has(struct arena *a, struct queue *q)
@@ -270,7 +268,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
         }
         flagged = false;
         woken = true;
-        if (!queue_nap(a, &q->not_empty, &q->not_empty_sleepers, deadline, &slice, &rc)) {
+        if (!queue_nap(&q->not_empty, &q->not_empty_sleepers, deadline, &slice, &rc)) {
             /* A wake-up may have been meant for us in the same moment. */
             if (more_left(a, q)) queue_pass_on(&q->not_empty, &q->not_empty_sleepers, true);
             return rc;
@@ -280,12 +278,8 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
 
 int queue_peek(struct arena *a, struct queue *q, struct taken *out)
 {
-    int rc = queue_lock_now(a, &q->get_lock, RANK_GET);
-    if (rc != AR_OK) {
-        uint64_t until = lock_deadline(0);
-        do rc = queue_lock(a, &q->get_lock, RANK_GET, until); while (rc == AR_INTR);
-        if (rc != AR_OK) return rc;
-    }
+    int rc = queue_lock_briefly(a, &q->get_lock, RANK_GET);
+    if (rc != AR_OK) return rc;
     uint64_t consumed, committed;
     struct chunk *c = readable(a, q, &consumed, &committed, &rc);
     if (c) {

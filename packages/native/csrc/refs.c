@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #define LEDGER_ENTRIES 155u                          /* fills the cell class of 1280 bytes */
 #define SPARE_ENTRIES 32u
 
@@ -446,9 +445,8 @@ static int load(struct arena *a, struct refmap *old)
     return AR_OK;
 }
 
-void ref_after_fork_child(struct arena *a, uint32_t slot)
+void ref_after_fork_child(struct arena *a)
 {
-    (void)slot;
     struct refmap *old = a->refs;
     a->refs = NULL;
     if (load(a, old) != AR_OK) a->refs = NULL;

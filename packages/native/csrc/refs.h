@@ -47,7 +47,7 @@ void ref_collect(struct arena *a, int steps);              /* inside the lock: w
 /* Fork and start of children (registry.c calls these). */
 int  ref_copy_ledger(struct arena *a, uint32_t to_slot);   /* our references, for the child; in transactions */
 int  ref_lend_all(struct arena *a, uint32_t slot);         /* the same for a slot in which references may wait already */
-void ref_after_fork_child(struct arena *a, uint32_t slot); /* private map now describes the child's ledger */
+void ref_after_fork_child(struct arena *a);                /* private map now describes the child's ledger */
 int  ref_load_ledger(struct arena *a);                     /* spawned child: entries that the parent put in our slot become private counts of 0:
                                                               released by ref_settle() unless opened meanwhile */
 void ref_settle(struct arena *a);

@@ -18,8 +18,6 @@
  * lease byte of the same number and releases it at their death. */
 #define JOINING_SLOT REGISTRY_SLOTS
 
-static inline uint32_t state_of(uint64_t word) { return (uint32_t)(word & 0xff); }
-static inline uint32_t generation_of(uint64_t word) { return (uint32_t)(word >> 16 & 0xffff); }
 static inline uint64_t state_word(uint32_t state, uint32_t generation) { return (uint64_t)generation << 16 | state; }
 
 struct slot *slot_at(struct arena *a, uint32_t index)
@@ -46,6 +44,12 @@ static void take_lease(struct arena *a, uint32_t slot)
 {
     struct flock l;
     if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_WRLCK, slot, &l);
+}
+
+static void drop_lease(struct arena *a, uint32_t slot)
+{
+    struct flock l;
+    if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, slot, &l);
 }
 
 static bool lease_held(struct arena *a, uint32_t slot)
@@ -196,7 +200,7 @@ static bool slot_owner_alive(struct arena *a, uint32_t index, uint64_t word)
 {
     struct slot *s = slot_at(a, index);
     uint64_t pid = SH_GET(&s->pid);
-    bool attached = state_of(word) != SLOT_STARTING;
+    bool attached = slot_state(word) != SLOT_STARTING;
     if (attached && lease_held(a, index)) return true;
     if (pid == 0) {
         /* Not claimed yet; or claimed a moment ago, by one who has no lease or died before he wrote his pid. */
@@ -216,12 +220,10 @@ bool registry_alive(struct arena *a, uint32_t slot, uint32_t generation16)
     if (slot == JOINING_SLOT) return lease_held(a, slot) || !arena_lease_is_ours(a);
     if (slot > JOINING_SLOT) return false;
     uint64_t word = SH_GET(&slot_at(a, slot)->state);
-    if (generation_of(word) != generation16) return false;
-    if (state_of(word) == SLOT_FREE || state_of(word) == SLOT_DEAD) return false;
+    if (slot_generation(word) != generation16) return false;
+    if (slot_state(word) == SLOT_FREE || slot_state(word) == SLOT_DEAD) return false;
     if (slot == a->self_slot && generation16 == (a->self_generation & 0xffff)) return true;
-    if (slot_owner_alive(a, slot, word)) return true;
-    /* It may have been given up and taken again between the two looks. */
-    return false;
+    return slot_owner_alive(a, slot, word);
 }
 
 /* -- slots --------------------------------------------------------------------------------------------------- */
@@ -236,6 +238,16 @@ static void set_name(struct slot *s, const char *name)
     SH_SET(&s->name_length, n);
 }
 
+size_t slot_name(struct slot *s, char name[SLOT_NAME_MAX])
+{
+    uint64_t n = SH_GET(&s->name_length);
+    for (int i = 0; i < 9; i++) {
+        uint64_t word = SH_GET(&s->name[i]);
+        memcpy(name + 8 * i, &word, 8);
+    }
+    return n < SLOT_NAME_MAX ? (size_t)n : SLOT_NAME_MAX;
+}
+
 void registry_set_name(struct arena *a, const char *name) { set_name(slot_at(a, a->self_slot), name); }
 
 /* In a transaction: a free slot made ready, not yet in use.  AR_FULL. */
@@ -247,9 +259,9 @@ static int slot_take(struct arena *a, uint32_t *slot, uint32_t *generation)
         uint32_t i = (hint + k) % REGISTRY_SLOTS;
         struct slot *s = slot_at(a, i);
         uint64_t word = SH_PEEK(&s->state);
-        if (state_of(word) != SLOT_FREE) continue;
-        uint32_t g = generation_of(word) % 0xffff + 1;
-        txn_set(a, &s->last_generation, generation_of(word));
+        if (slot_state(word) != SLOT_FREE) continue;
+        uint32_t g = slot_generation(word) % 0xffff + 1;
+        txn_set(a, &s->last_generation, slot_generation(word));
         txn_set(a, &s->last_pid, SH_PEEK(&s->pid));
         txn_set(a, &s->last_exit, SH_PEEK(&s->exit_status));
         txn_set(a, &s->pid, 0);
@@ -329,8 +341,7 @@ int registry_take(struct arena *a, uint32_t slot, uint32_t generation)
     take_lease(a, slot);
     uint64_t expected = state_word(SLOT_STARTING, generation);
     if (!SH_CAS64(&s->state, &expected, state_word(SLOT_LIVE, generation))) {
-        struct flock l;
-        if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, slot, &l);
+        drop_lease(a, slot);
         return AR_GONE;
     }
     /* After the exchange: a slot that was given up may be another's by now.  Until the pid is there the lease speaks. */
@@ -345,12 +356,12 @@ int registry_take(struct arena *a, uint32_t slot, uint32_t generation)
 static bool give_back(struct arena *a, uint32_t slot, uint64_t word)
 {
     struct slot *s = slot_at(a, slot);
-    if (state_of(word) == SLOT_DEAD) FAULT_BRANCH("registry: finished another's giving back");
-    else if (!SH_CAS64(&s->state, &word, state_word(SLOT_DEAD, generation_of(word)))) return false;
+    if (slot_state(word) == SLOT_DEAD) FAULT_BRANCH("registry: finished another's giving back");
+    else if (!SH_CAS64(&s->state, &word, state_word(SLOT_DEAD, slot_generation(word)))) return false;
     ref_release_slot(a, slot);
     txn_set(a, &s->waits_for, 0);
     txn_set(a, &s->last_death_ns, clock_ns());
-    txn_set(a, &s->state, state_word(SLOT_FREE, generation_of(word)));
+    txn_set(a, &s->state, state_word(SLOT_FREE, slot_generation(word)));
     arena_commit(a);
     return true;
 }
@@ -362,7 +373,7 @@ void registry_started(struct arena *a, uint32_t slot, uint32_t generation, uint3
     /* It may have attached already, or even ended and been reaped.  The time first: who started later than it is another.
      * No transaction: an undo would take away what the child itself writes there. */
     uint64_t word = SH_GET(&s->state);
-    if (generation_of(word) == generation && (state_of(word) == SLOT_STARTING || state_of(word) == SLOT_LIVE) && SH_PEEK(&s->pid) == 0) {
+    if (slot_generation(word) == generation && (slot_state(word) == SLOT_STARTING || slot_state(word) == SLOT_LIVE) && SH_PEEK(&s->pid) == 0) {
         uint64_t nobody = 0;
         SH_SET(&s->registered_ns, clock_boot_ns());
         SH_CAS64(&s->pid, &nobody, pid);
@@ -395,8 +406,7 @@ void registry_leave(struct arena *a)
     struct slot *s = slot_at(a, a->self_slot);
     uint64_t word = state_word(SLOT_LIVE, a->self_generation);
     bool given_back = release_own(a, s);
-    struct flock l;
-    if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, a->self_slot, &l);
+    drop_lease(a, a->self_slot);
     /* Where memory was refused, others notice our death. */
     if (given_back) SH_CAS64(&s->state, &word, state_word(SLOT_FREE, a->self_generation));
     a->self = 0;
@@ -411,8 +421,8 @@ bool registry_reap(struct arena *a, uint32_t slot, uint32_t generation16)
     bool dead = true;
     if (!arena_begin(a)) return false;
     word = SH_GET(&slot_at(a, slot)->state);
-    if (generation_of(word) == generation16 && state_of(word) != SLOT_FREE)
-        dead = (word == judged || state_of(word) == SLOT_DEAD) && give_back(a, slot, word);
+    if (slot_generation(word) == generation16 && slot_state(word) != SLOT_FREE)
+        dead = (word == judged || slot_state(word) == SLOT_DEAD) && give_back(a, slot, word);
     arena_end(a);
     return dead;
 }
@@ -423,8 +433,8 @@ int registry_sweep(struct arena *a)
     uint32_t high = (uint32_t)SH_GET(&a->h->registry_high);
     for (uint32_t i = 0; i < high; i++) {
         uint64_t word = SH_GET(&slot_at(a, i)->state);
-        if (state_of(word) == SLOT_FREE || i == a->self_slot) continue;
-        if (registry_reap(a, i, generation_of(word))) n++;
+        if (slot_state(word) == SLOT_FREE || i == a->self_slot) continue;
+        if (registry_reap(a, i, slot_generation(word))) n++;
         else if (arena_stopped_owner()) break;      /* each of the others would wait as long for it */
     }
     return n;
@@ -435,7 +445,7 @@ int registry_find_pid(struct arena *a, uint32_t pid)
     uint32_t high = (uint32_t)SH_GET(&a->h->registry_high);
     for (uint32_t i = 0; i < high; i++) {
         struct slot *s = slot_at(a, i);
-        uint32_t state = state_of(SH_GET(&s->state));
+        uint32_t state = slot_state(SH_GET(&s->state));
         if ((state == SLOT_LIVE || state == SLOT_STARTING) && SH_GET(&s->pid) == pid) return (int)i;
     }
     return -1;
@@ -451,7 +461,7 @@ void registry_note_exit(struct arena *a, uint32_t pid, int status)
         SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
         if (!arena_begin(a)) return;
         uint64_t word = SH_PEEK(&s->state);
-        if (SH_PEEK(&s->pid) == pid && state_of(word) != SLOT_FREE) give_back(a, (uint32_t)i, word);
+        if (SH_PEEK(&s->pid) == pid && slot_state(word) != SLOT_FREE) give_back(a, (uint32_t)i, word);
         arena_end(a);
     }
 }
@@ -472,13 +482,12 @@ int registry_move(struct arena *a, uint32_t slot, uint32_t generation)
     int r = lend_all(a, slot, generation);
     if (r == AR_OK) r = registry_take(a, slot, generation);
     if (r != AR_OK) return r;
-    ref_after_fork_child(a, slot);
+    ref_after_fork_child(a);
     /* Without memory for the table of what we hold the former slot stays, and keeps it. */
     if (!a->refs || !arena_begin(a)) return AR_OK;
     give_back(a, former, state_word(SLOT_LIVE, former_generation));
     arena_end(a);
-    struct flock l;
-    if (arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, former, &l);
+    drop_lease(a, former);
     return AR_OK;
 }
 
@@ -549,11 +558,10 @@ bool registry_forked(struct arena *a, uint32_t pid)
 /* The child's slot, where one was ready that it cannot use. */
 static void leave_slot(struct arena *a)
 {
-    if (!forking.ready) return;
-    struct flock l;
+    if (!forking.ready || !a->self) return;
     uint64_t word = state_word(SLOT_LIVE, forking.generation);
-    if (a->self) SH_CAS64(&slot_at(a, forking.slot)->state, &word, state_word(SLOT_DEAD, forking.generation));
-    if (a->self && arena_lease_is_ours(a)) lease(a, F_SETLK, F_UNLCK, forking.slot, &l);
+    SH_CAS64(&slot_at(a, forking.slot)->state, &word, state_word(SLOT_DEAD, forking.generation));
+    drop_lease(a, forking.slot);
 }
 
 static void after_fork_child(void)
@@ -566,7 +574,7 @@ static void after_fork_child(void)
     a->self = 0;
     forked.set = false;
     if (forking.ready && registry_take(a, forking.slot, forking.generation) == AR_OK && forking.copied)
-        ref_after_fork_child(a, forking.slot);
+        ref_after_fork_child(a);
     else {
         /* No slot could be had for us, or no memory for our references; or we were stopped for so long that all was given
          * up: nothing keeps what our handles name. */

@@ -45,6 +45,10 @@ struct slot {
 _Static_assert(sizeof(struct slot) == 256, "slot");
 
 struct slot *slot_at(struct arena *a, uint32_t index);
+static inline enum slot_state slot_state(uint64_t word) { return (enum slot_state)(word & 0xff); }
+static inline uint32_t slot_generation(uint64_t word) { return (uint32_t)(word >> 16 & 0xffff); }
+#define SLOT_NAME_MAX 72u
+size_t slot_name(struct slot *s, char name[SLOT_NAME_MAX]);                /* copies the name, which no NUL ends; its length */
 
 int  registry_join(struct arena *a, const char *name);                     /* a slot of our own */
 int  registry_reserve(struct arena *a, const char *name, uint32_t *slot, uint32_t *generation); /* for a child to come */

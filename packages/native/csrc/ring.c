@@ -289,7 +289,7 @@ int ring_leave(struct arena *a, struct ring *r, int fd, enum frame_kind kind, bo
     queue_unlock(a, &q->put_lock, RANK_PUT);
     SH_FENCE();
     SH_SET(&q->not_full, 2);
-    futex_wake_count(&q->not_full, INT_MAX);
+    futex_wake(&q->not_full, INT_MAX);
     errno = error;
     return rc;
 }
@@ -298,5 +298,5 @@ void ring_closed(struct ring *r)
 {
     SH_ADD(&r->closed, 1);
     SH_FENCE();
-    if (SH_PEEK(&r->q.not_full_sleepers)) futex_wake_count(&r->q.not_full, INT_MAX);
+    if (SH_PEEK(&r->q.not_full_sleepers)) futex_wake(&r->q.not_full, INT_MAX);
 }

@@ -29,14 +29,14 @@ typedef uint64_t aoff;              /* offset in the arena; 0 is "none" */
 
 #ifdef PROCESSION_FAULTS
 /* Counts down and kills the process with SIGKILL at zero; counts passages of named branches. */
-void fault_point(const char *file, int line);
+void fault_point(void);
 void fault_branch(const char *name);
 /* Whether this test wants a mapping to be refused. */
 bool fault_refused(void);
 bool fault_no_slot(void);
 #define FAULT_REFUSED() fault_refused()
 #define FAULT_NO_SLOT() fault_no_slot()
-#define FAULT_POINT() fault_point(__FILE__, __LINE__)
+#define FAULT_POINT() fault_point()
 #define FAULT_BRANCH(name) fault_branch(name)
 #else
 #define FAULT_POINT() ((void)0)

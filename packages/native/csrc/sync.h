@@ -64,7 +64,6 @@ struct sync_death {
 
 /* -- common (sync_lock.c) -- */
 void sync_death_of(struct arena *a, uint32_t owner, uint64_t since, struct sync_death *death);
-int  sync_wake(sh32 *word, int n);                  /* as futex_wake, but tells how many slept */
 int  sync_requeue(sh32 *from, sh32 *to);            /* moves one sleeper to the other word; how many were moved */
 /* What this process sleeps for, for those who look from outside.  A wait that ends with AR_INTR goes on in a moment, so
  * it keeps its beginning. */
@@ -116,7 +115,7 @@ static inline int sync_lock_release(struct sync_lock *l)
     uint32_t old = SH_SWAP(&l->word, 0);
     FAULT_POINT();
     if (!olock_held(old)) return AR_NOT_OWNER;
-    if (old & 1) sync_wake(&l->word, 1);
+    if (old & 1) futex_wake(&l->word, 1);
     return AR_OK;
 }
 

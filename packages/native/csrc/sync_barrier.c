@@ -50,7 +50,7 @@ static void end_round(struct sync_barrier *b, bool broken)
     SH_SET(&b->round, round + 1);
 }
 
-static void wake_all(struct sync_barrier *b) { sync_wake(&b->round, INT_MAX); }
+static void wake_all(struct sync_barrier *b) { futex_wake(&b->round, INT_MAX); }
 
 static bool a_party_died(struct arena *a, struct sync_barrier *b, uint32_t round)
 {

@@ -14,7 +14,7 @@ void sync_event_set(struct sync_event *e)
         if (w & 1) return;
     } while (!SH_CAS32(&e->word, &w, ((w | 3) ^ 2) + 4));
     /* Killed here: the sleepers find the flag set at the end of their slices. */
-    if (w & 2) sync_wake(&e->word, INT_MAX);
+    if (w & 2) futex_wake(&e->word, INT_MAX);
 }
 
 void sync_event_clear(struct sync_event *e)

@@ -9,11 +9,6 @@
 
 /* -- common -------------------------------------------------------------------------------------------------- */
 
-int sync_wake(sh32 *word, int n)
-{
-    return (int)syscall(SYS_futex, &word->opaque, FUTEX_WAKE, n, NULL, NULL, 0);
-}
-
 int sync_requeue(sh32 *from, sh32 *to)
 {
     return (int)syscall(SYS_futex, &from->opaque, FUTEX_REQUEUE, 0, (long)1, &to->opaque, 0);
@@ -46,7 +41,7 @@ void sync_death_of(struct arena *a, uint32_t owner, uint64_t since, struct sync_
     struct slot *s = slot_at(a, owner_slot(owner));
     uint64_t generation = owner_generation16(owner);
     uint64_t status = 0;
-    if ((SH_GET(&s->state) >> 16 & 0xffff) == generation) {
+    if (slot_generation(SH_GET(&s->state)) == generation) {
         death->pid = (uint32_t)SH_GET(&s->pid);
         status = SH_GET(&s->exit_status);
     } else if ((SH_GET(&s->last_generation) & 0xffff) == generation) {
@@ -58,11 +53,7 @@ void sync_death_of(struct arena *a, uint32_t owner, uint64_t since, struct sync_
     death->status_known = status >> 32 & 1;
     death->status = (int)(uint32_t)status;
     if (SH_GET(&s->pid) == death->pid || SH_GET(&s->pid) == 0) {
-        uint64_t length = SH_GET(&s->name_length);
-        uint64_t words[9];
-        for (int i = 0; i < 9; i++) words[i] = SH_GET(&s->name[i]);
-        if (length > sizeof words) length = sizeof words;
-        memcpy(death->name, words, length);
+        slot_name(s, death->name);              /* what follows it in the slot is 0 */
     }
 }
 

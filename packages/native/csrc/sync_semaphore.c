@@ -147,6 +147,6 @@ int sync_semaphore_release_slow(struct arena *a, struct sync_semaphore *s)
     }
     /* Each release wakes one.  The flag stays up until a wake-up finds nobody: clearing it at each release would need
      * the woken one to raise it again and to wake the next, a chain that breaks with any of its links. */
-    if ((w & SYNC_FLAG) && sync_wake(&s->word, 1) == 0) SH_CAS32(&s->word, &next, next & ~SYNC_FLAG);
+    if ((w & SYNC_FLAG) && futex_wake(&s->word, 1) == 0) SH_CAS32(&s->word, &next, next & ~SYNC_FLAG);
     return AR_OK;
 }

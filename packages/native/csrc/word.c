@@ -44,12 +44,11 @@ int futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t sli
     return sliced ? WAIT_SLICED : AR_TIMEOUT;
 }
 
-int futex_wait(sh32 *p, uint32_t expected, uint64_t deadline)
+int futex_wake(sh32 *p, int n)
 {
-    return futex_wait_slice(p, expected, deadline, UINT64_MAX);
+    FAULT_POINT();
+    return (int)syscall(SYS_futex, &p->opaque, FUTEX_WAKE, n, NULL, NULL, 0);
 }
-
-void futex_wake(sh32 *p, int n) { syscall(SYS_futex, &p->opaque, FUTEX_WAKE, n, NULL, NULL, 0); }
 
 #define SPIN_MAX 2000u
 #define SPIN_MIN 16u
@@ -142,7 +141,7 @@ void spin_reset_after_fork(struct arena *a) { a->spin_limit = 256; }
 
 bool owner_is_dead(struct arena *a, uint32_t word)
 {
-    if ((word & ~3u) == a->self) return false;
+    if ((word & OWNER_BITS) == a->self) return false;
     return !registry_alive(a, owner_slot(word), owner_generation16(word));
 }
 

@@ -29,16 +29,15 @@ static inline uint32_t owner_word(uint32_t slot, uint32_t generation)
 static inline uint32_t owner_slot(uint32_t word) { return ((word >> 2) & 0x3fff) - 1; }
 static inline uint32_t owner_generation16(uint32_t word) { return word >> 16; }
 
-/* Sleeps while *p == expected, at most until deadline.  AR_OK: woken, value changed, or spurious;
- * AR_TIMEOUT: deadline passed; AR_INTR: a signal was handled (the caller runs Python's handlers and calls again). */
-int  futex_wait(sh32 *p, uint32_t expected, uint64_t deadline);
-/* The same, but returns WAIT_SLICED after at most slice_ns.
+/* Sleeps while *p == expected, at most until deadline.  AR_OK: woken, value changed, or spurious; AR_TIMEOUT: deadline passed;
+ * WAIT_SLICED: slice_ns have passed (UINT64_MAX: no slices); AR_INTR: a signal was handled (the caller runs Python's handlers
+ * and calls again).
  * A signal that arrives between two slices interrupts neither: whoever waits in slices returns AR_INTR now and then all the
  * same, after he has looked for a death, so that Python looks for signals; Ctrl-C would have no effect otherwise.  And he looks
  * for a death at AR_INTR too: under a timer of 1 ms no slice ever ends. */
 #define WAIT_SLICED 1
 int  futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t slice_ns);
-void futex_wake(sh32 *p, int n);                    /* n = INT_MAX: all */
+int  futex_wake(sh32 *p, int n);                    /* n = INT_MAX: all; how many slept */
 
 /* Adaptive spinning: spins on *p while it equals expected; true if it changed.  Learns per process whether
  * spinning pays (up on success, down on failure); never spins where the affinity is one CPU. */

@@ -179,12 +179,12 @@ static void test_threads(void)
 
 static void test_limits(void)
 {
-    arena_set_limit(A, used() + 100000);
+    SH_SET(&A->h->limit, used() + 100000);
     CHECK(ref_new(A, 200000, KIND_BLOCK, false) == 0);
     aoff b = ref_new(A, 1000, KIND_BLOCK, false);
     CHECK(b);
     ref_close(A, b);
-    arena_set_limit(A, UINT64_MAX);
+    SH_SET(&A->h->limit, UINT64_MAX);
     CHECK(ref_new(A, (uint64_t)1 << 60, KIND_BLOCK, false) == 0);
     sound();
 }
