@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from procession_connection import Client, Connection, Listener
+from procession_connection import Client, Connection, Listener, Pipe
 
 atoms = st.one_of(
     st.none(),
@@ -114,3 +114,69 @@ def test_on_a_connection_of_its_own(tmp_path):
         one.send(("key", 1, 2.5))
         assert other.poll(5)
         assert other.recv() == ("key", 1, 2.5)
+
+
+@pytest.fixture(scope="module")
+def pipe_ends():
+    first, second = Pipe()
+    yield first, second
+    first.close()
+    second.close()
+
+
+def loaded(load, *args):
+    try:
+        return repr(load(*args))
+    except Exception as error:
+        return type(error)
+
+
+@settings(max_examples=500, deadline=None)
+@given(values, st.integers(0, 5))
+def test_pickles_of_an_ordinary_pickler_are_read_alike(ends, pipe_ends, value, protocol):
+    for sender, receiver in (ends, pipe_ends):
+        sender.send_bytes(pickle.dumps(value, protocol))
+        assert repr(receiver.recv()) == repr(value)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(values, st.data())
+def test_damaged_pickles_are_read_alike(pipe_ends, value, data):
+    first, second = pipe_ends
+    damaged = bytearray(pickle.dumps(value, 4))
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(2, len(damaged) - 1))] = data.draw(
+            st.one_of(
+                st.sampled_from(list(b"N\x88\x89KMJ\x8aG\x8cXCB()\x85\x86\x87t]ae}su.\x94\x950")),
+                st.integers(0, 255),
+            )
+        )
+    first.send_bytes(damaged)
+    assert loaded(second.recv) == loaded(pickle.loads, bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            b".",
+            b"].",
+            b"(.",
+            b"e.",
+            b"](e.",
+            b"](K\x01e.",
+            b"}(K\x01e.",
+            b"}(K\x01u.",
+            b"}]K\x01s.",
+            b"(]t.",
+        ],
+        *[b"K\x01K\x02.", b"]K\x01K\x02u.", b"](\x85.", b"]\x94(]\x94e.", b"\x94.", b"K", b"", b"C\x05ab."],
+        *[b"\x8a\x01\xff.", b"\x8a\x00.", b"\x8a\x09" + b"\x01" * 9 + b".", b"\x8c\x02\xc3\x28."],
+        *[b"\x8c\x03\xed\xa0\x80.", b"(" * 20 + b"N.", b"N" * 200 + b"."],
+    ],
+)
+def test_odd_pickles(pipe_ends, text):
+    first, second = pipe_ends
+    data = b"\x80\x04" + text
+    first.send_bytes(data)
+    assert loaded(second.recv) == loaded(pickle.loads, data)

@@ -1,6 +1,7 @@
 /* frame.c: reading and writing frames.  See frame.h for the layout. */
 #define _GNU_SOURCE
 #include "frame.h"
+#include "ahead.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -141,6 +142,8 @@ void frame_in_init(struct frame_in *f, int fd, enum frame_kind kind, int want_fd
 {
     f->fd = fd;
     f->kind = kind;
+    f->ahead = NULL;
+    f->guess = 0;
     f->want_fds = want_fds && kind >= FRAME_UNIX;
     f->size = 0;
     f->have = 0;
@@ -196,6 +199,10 @@ static ssize_t take(struct frame_in *f, char *to, size_t size)
 /* Bytes read into to[0..size), 0 at the end, or FRAME_ERRNO. */
 static ssize_t receive(struct frame_in *f, char *to, size_t size)
 {
+    if (ahead_count(f->ahead)) {
+        ssize_t n = (ssize_t)ahead_take(f->ahead, to, size);
+        if (n) return n;
+    }
     for (;;) {
         ssize_t n = take(f, to, size);
         if (n >= 0) return n;
@@ -210,8 +217,10 @@ int frame_begin(struct frame_in *f)
     for (;;) {
         if (f->have >= 4 && get32(f->scratch) == 0xffffffff) need = 12;
         if (f->have >= need) break;
-        /* A stream must not give more than the header: what follows may be for another reader. */
-        size_t room = f->kind == FRAME_PACKET ? sizeof f->scratch - f->have : need - f->have;
+        /* A stream must not give more than the header, unless all who read it know where to look for more. */
+        size_t room = need - f->have;
+        if (f->kind == FRAME_PACKET) room = sizeof f->scratch - f->have;
+        else if (f->guess > f->have + room && !ahead_count(f->ahead)) room = f->guess - f->have;
         ssize_t n = receive(f, f->scratch + f->have, room);
         if (n < 0) return FRAME_ERRNO;
         if (n == 0) return f->have ? FRAME_CUT : FRAME_END;
@@ -226,7 +235,19 @@ int frame_begin(struct frame_in *f)
         f->size = first;
     f->start = f->scratch + need;
     f->start_size = f->have - need;
-    return f->size > FRAME_LARGEST || f->start_size > f->size ? FRAME_BAD : FRAME_OK;
+    if (f->size > FRAME_LARGEST) return FRAME_BAD;
+    if (f->start_size > f->size) {
+        if (!f->guess) return FRAME_BAD;
+        ahead_put(f->ahead, f->start + f->size, f->start_size - (size_t)f->size);
+        f->start_size = (size_t)f->size;
+    }
+    return FRAME_OK;
+}
+
+int frame_rest(struct frame_in *f, char *to, size_t *done)
+{
+    if (*done < f->size && ahead_count(f->ahead)) *done += ahead_take(f->ahead, to + *done, (size_t)f->size - *done);
+    return frame_fill(f->fd, f->kind, to, (size_t)f->size, done);
 }
 
 int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done)

@@ -14,7 +14,8 @@
  * On a socket that keeps packets apart (FRAME_PACKET) every frame begins a packet of its own.  A frame whose payload is
  * at most FRAME_JOINED bytes is one packet; of a larger one the header is a packet, and the payload follows in packets of
  * at most FRAME_PIECE bytes.  So one receive takes a whole small message and cannot touch the next one, which
- * another process may be about to read.  A stream needs two: the header, then exactly the payload.
+ * another process may be about to read.  A stream needs two: the header, then exactly the payload; or one that guesses how long
+ * the frame is, and a place for what it took too much (ahead.h).
  *
  * Nothing here knows Python.  Calls that were interrupted by a signal return FRAME_ERRNO with EINTR and go on
  * where they stopped when they are called again with the same state.
@@ -24,6 +25,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+struct ahead;
 
 enum frame_kind {
     FRAME_PIPE = 0,                              /* no socket */
@@ -63,11 +66,13 @@ struct frame_out {
 void frame_out_init(struct frame_out *f, int fd, enum frame_kind kind, const void *data, size_t size);
 int frame_write(struct frame_out *f);
 
-/* A frame on its way in.  frame_begin reads the header (and, from packets, the payload that came with it, which then lies at
- * start); frame_fill reads the rest of the payload. */
+/* A frame on its way in.  frame_begin reads the header (and, from packets or with a guess, the payload that came with it, which
+ * then lies at start); frame_rest reads what is missing of the payload. */
 struct frame_in {
     int fd;
     enum frame_kind kind;
+    struct ahead *ahead;                         /* what comes before the stream's bytes, or NULL */
+    size_t guess;                                /* bytes that the first receive asks a stream for, with a place in `ahead` for too many; 0: none */
     int want_fds;                                /* keep descriptors that come along; else the kernel drops them */
     uint64_t size;                               /* of the payload */
     size_t have;                                 /* bytes in scratch so far */
@@ -79,6 +84,8 @@ struct frame_in {
 };
 void frame_in_init(struct frame_in *f, int fd, enum frame_kind kind, int want_fds);
 int frame_begin(struct frame_in *f);
+/* Reads into `to` what follows the first *done bytes of the payload. */
+int frame_rest(struct frame_in *f, char *to, size_t *done);
 /* Reads up to `size` bytes into `to`, counting in *done. */
 int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done);
 /* Prepares fresh memory that a large payload will be read into: page faults cost more than the copy. */

@@ -1,8 +1,8 @@
 /* py_frame.c: frames, poll and wait for Python.  The descriptor and the kind come with each call; no state is kept. */
 #define _GNU_SOURCE                              /* ppoll */
 #include "py_arena.h"
-#include "frame.h"
 #include "py_bag.h"
+#include "py_frame.h"
 #include "py_plain.h"
 #include "py_ring.h"
 
@@ -50,8 +50,7 @@ static int arguments(PyObject *const *args, Py_ssize_t count, Py_ssize_t wanted,
 
 /* -- out ------------------------------------------------------------------------------------------------------ */
 
-/* 0, or -1 with an exception. */
-static int write_out(struct frame_out *out)
+int frame_write_out(struct frame_out *out)
 {
     for (;;) {
         int status, error = 0;
@@ -73,7 +72,7 @@ static PyObject *send_buffer(int fd, int kind, PyObject *data, const int *fds, i
     frame_out_init(&out, fd, kind, view.buf, (size_t)view.len);
     out.fds = fds;
     out.fd_count = fd_count;
-    int failed = write_out(&out);
+    int failed = frame_write_out(&out);
     PyBuffer_Release(&view);
     if (failed) return NULL;
     Py_RETURN_NONE;
@@ -91,7 +90,7 @@ static PyObject *frame_send_plain(PyObject *module, PyObject *const *args, Py_ss
     if (!plain_pickle(&plain, args[2])) Py_RETURN_FALSE;
     struct frame_out out;
     frame_out_init(&out, fd, kind, plain.data, plain.size);
-    if (write_out(&out) < 0) return NULL;
+    if (frame_write_out(&out) < 0) return NULL;
     Py_RETURN_TRUE;
 }
 
@@ -126,7 +125,7 @@ static PyObject *frame_send_fds(PyObject *module, PyObject *const *args, Py_ssiz
 
 /* -- in ------------------------------------------------------------------------------------------------------- */
 
-static int begin(struct frame_in *in)
+int frame_read_head(struct frame_in *in)
 {
     int status;
     do {
@@ -140,7 +139,7 @@ static int begin(struct frame_in *in)
     return status;
 }
 
-static int fill(struct frame_in *in, char *to)
+int frame_read_rest(struct frame_in *in, char *to)
 {
     size_t done = in->start_size;
     memcpy(to, in->start, done);
@@ -148,7 +147,7 @@ static int fill(struct frame_in *in, char *to)
     while (done < in->size) {
         int error = 0;
         Py_BEGIN_ALLOW_THREADS
-        status = frame_fill(in->fd, in->kind, to, (size_t)in->size, &done);
+        status = frame_rest(in, to, &done);
         if (status != FRAME_OK) error = errno;
         Py_END_ALLOW_THREADS
         errno = error;
@@ -157,11 +156,11 @@ static int fill(struct frame_in *in, char *to)
     return status;
 }
 
-static PyObject *whole(struct frame_in *in)
+PyObject *frame_read_whole(struct frame_in *in)
 {
     PyObject *message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)in->size);
     if (message) frame_prepare(PyBytes_AsString(message), in->size);
-    if (message && fill(in, PyBytes_AsString(message)) != FRAME_OK) Py_CLEAR(message);
+    if (message && frame_read_rest(in, PyBytes_AsString(message)) != FRAME_OK) Py_CLEAR(message);
     return message;
 }
 
@@ -176,9 +175,9 @@ static PyObject *frame_recv(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (limit == -1 && PyErr_Occurred()) return NULL;
     struct frame_in in;
     frame_in_init(&in, fd, kind, 0);
-    if (begin(&in) != FRAME_OK) return NULL;
+    if (frame_read_head(&in) != FRAME_OK) return NULL;
     if (limit >= 0 && in.size > (uint64_t)limit) Py_RETURN_NONE;
-    return whole(&in);
+    return frame_read_whole(&in);
 }
 
 PyDoc_STRVAR(read_soon_doc,
@@ -240,7 +239,7 @@ static PyObject *frame_recv_fds(PyObject *module, PyObject *const *args, Py_ssiz
     if (arguments(args, count, 2, "frame_recv_fds", &fd, &kind) < 0) return NULL;
     struct frame_in in;
     frame_in_init(&in, fd, kind, 1);
-    PyObject *message = begin(&in) == FRAME_OK ? whole(&in) : NULL;
+    PyObject *message = frame_read_head(&in) == FRAME_OK ? frame_read_whole(&in) : NULL;
     if (in.fd_count == 0) return message;
     PyObject *fds = message ? PyList_New(in.fd_count) : NULL;
     for (int i = 0; fds && i < in.fd_count; i++) {
@@ -266,10 +265,10 @@ static PyObject *frame_recv_into(PyObject *module, PyObject *const *args, Py_ssi
     struct frame_in in;
     frame_in_init(&in, fd, kind, 0);
     PyObject *result = NULL;
-    if (begin(&in) == FRAME_OK) {
+    if (frame_read_head(&in) == FRAME_OK) {
         if (in.size > (uint64_t)view.len)
-            result = whole(&in);
-        else if (fill(&in, view.buf) == FRAME_OK)
+            result = frame_read_whole(&in);
+        else if (frame_read_rest(&in, view.buf) == FRAME_OK)
             result = PyLong_FromUnsignedLongLong(in.size);
     }
     PyBuffer_Release(&view);
@@ -278,8 +277,7 @@ static PyObject *frame_recv_into(PyObject *module, PyObject *const *args, Py_ssi
 
 /* -- waiting -------------------------------------------------------------------------------------------------- */
 
-/* The number of ready descriptors, or -1 with an exception. */
-static int wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout)
+int frame_wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout)
 {
     uint64_t deadline;
     if (core_deadline(timeout, &deadline) < 0) return -1;
@@ -326,7 +324,7 @@ static PyObject *frame_poll(PyObject *module, PyObject *const *args, Py_ssize_t 
     long fd = PyLong_AsLong(args[0]);
     if (fd == -1 && PyErr_Occurred()) return NULL;
     struct pollfd p = { .fd = (int)fd, .events = POLLIN | POLLPRI };
-    int n = wait_for(&p, 1, args[1]);
+    int n = frame_wait_for(&p, 1, args[1]);
     return n < 0 ? NULL : PyBool_FromLong(n > 0);
 }
 
@@ -349,7 +347,7 @@ static PyObject *frame_wait(PyObject *module, PyObject *const *args, Py_ssize_t 
         if (fd == -1 && PyErr_Occurred()) goto out;
         fds[i] = (struct pollfd){ .fd = (int)fd, .events = POLLIN | POLLPRI };
     }
-    int n = wait_for(fds, (nfds_t)size, args[1]);
+    int n = frame_wait_for(fds, (nfds_t)size, args[1]);
     if (n < 0 || !(ready = PyList_New(0))) goto out;
     for (Py_ssize_t i = 0; n && i < size; i++) {
         if (!fds[i].revents) continue;
@@ -390,6 +388,6 @@ static PyMethodDef methods[] = {
 
 int procession_add_frame(PyObject *module)
 {
-    if (procession_add_bag(module) < 0 || procession_add_ring(module) < 0) return -1;
+    if (procession_add_bag(module) < 0 || procession_add_ring(module) < 0 || procession_add_frame_end(module) < 0) return -1;
     return PyModule_AddFunctions(module, methods);
 }

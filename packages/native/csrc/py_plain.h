@@ -18,4 +18,9 @@ struct plain {
  * nothing.  Values are exactly None, bool, int of 64 bits, float, bytes, str, and tuples, lists and dicts of these. */
 bool plain_pickle(struct plain *p, PyObject *obj);
 
+#define PLAIN_LONGEST ((size_t)4096)              /* longer pickles are not worth a try */
+/* The value of a pickle that consists of such values alone, by whomever it was written.  NULL, without an exception: that is work for
+ * an unpickler (or it is none).  Runs no Python code. */
+PyObject *plain_unpickle(const char *data, size_t size);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "fill.h"
 #include "frame.h"
+#include "py_plain.h"
 
 #include <string.h>
 
@@ -189,6 +190,14 @@ int outgoing_packed(struct outgoing *o, PyObject *made)
     return rc;
 }
 
+int outgoing_pickle(struct outgoing *o, const char *data, Py_ssize_t size)
+{
+    begin(o);
+    int rc = whole(o, TAG_PICKLE, data, size);
+    if (rc < 0) outgoing_clear(o);
+    return rc;
+}
+
 int outgoing_raw(struct outgoing *o, const char *data, Py_ssize_t size)
 {
     begin(o);
@@ -235,6 +244,8 @@ static PyObject *load(uint8_t tag, const char *data, size_t size, const struct q
         PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
         return NULL;
     }
+    PyObject *simple = loads == hooks->loads ? plain_unpickle(data, size) : NULL;
+    if (simple) return simple;
     /* Loading copies what it keeps. */
     PyObject *from = in_block && loads == hooks->loads ? PyMemoryView_FromMemory((char *)data, (Py_ssize_t)size, PyBUF_READ)
                                                        : PyBytes_FromStringAndSize(data, (Py_ssize_t)size);

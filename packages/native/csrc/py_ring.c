@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "py_queue.h"
 #include "py_bag.h"
+#include "py_plain.h"
 #include "py_ring.h"
 #include "py_ring_end.h"
 
@@ -108,7 +109,10 @@ static PyObject *end_send(PipeEndObject *self, PyObject *obj)
     if (too_large(obj)) return leave_ring(self);
     int made = outgoing_plain(&o, obj);
     if (made < 0) return NULL;
-    if (made == 0) {
+    struct plain simple;
+    if (made == 0 && plain_pickle(&simple, obj)) {
+        if (outgoing_pickle(&o, simple.data, (Py_ssize_t)simple.size) < 0) return NULL;
+    } else if (made == 0) {
         PyObject *pack = self->kind >= FRAME_UNIX ? pack_beside : hooks.pack;
         PyObject *packed = pack ? PyObject_CallFunctionObjArgs(pack, obj, NULL) : NULL;
         if (!packed) {

@@ -76,7 +76,7 @@ def Client(
     if ssl is None:
         fd: int = sock.detach()
         if key is None:
-            return make(fd, kind, WIRE, unpickler=unpickler)
+            return make(fd, kind, WIRE, unpickler=unpickler, alone=True)
         if deadline is None:  # with nothing else to look after, plain blocking reads are the fastest
             try:
                 standing = _quick.connect(fd, key)
@@ -84,7 +84,7 @@ def Client(
                 _framing.close(fd)
                 raise
             if standing is None:
-                return make(fd, kind, MARKED, unpickler=unpickler)
+                return make(fd, kind, MARKED, unpickler=unpickler, alone=True)
         sock = fd
     name = (server_hostname or address[0]) if ssl is not None else None
     handshake = None if key is None else connecting(key)
@@ -100,7 +100,7 @@ def Client(
     link = MARKED if peer.marked else WIRE
     if peer.tls is not None:
         return TLSConnection(peer.tls, link, unpickler)
-    return make(peer.detach(), kind, link, unpickler=unpickler)
+    return make(peer.detach(), kind, link, unpickler=unpickler, alone=True)
 
 
 def _connected_beside(path: str) -> Any:

@@ -13,6 +13,7 @@ from ._kinds import MARKED, PLAIN, TREE, UNIX, WIRE
 from ._names import OURS, THEIRS, wire_reducer
 from ._parcels import ENVELOPE, enclose, pack_message, unpack_message
 from ._transfer import CarryingTransfer, CarryingWireTransfer, FrameTransfer, WireTransfer, arriving
+from ._variant import core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ else:
         import _pickle
     except ImportError:
         import pickle as _pickle
+
+if core is not None:
+    core.bind_frame_end(_pickle.loads, THEIRS, MAGIC)
 
 _CARRYING = (TREE, MARKED)
 """The links over which descriptors go beside the frame."""
@@ -63,6 +67,7 @@ class Connection:
         self._in: Any = None
         self._out: Any = None
         self._front: Any = None
+        self._frames: Any = None
 
     def __del__(self) -> None:
         if self._handle is not None:
@@ -94,7 +99,7 @@ class Connection:
         handle = self._handle
         if handle is None:
             self._refuse()
-        if self._in is not None or self._out is not None:
+        if self._in is not None or self._out is not None or self._frames is not None:
             self._use_descriptor()
         front = self._front
         return handle if front is None else front.fileno()
@@ -111,6 +116,9 @@ class Connection:
                 self._ring_is_over()
             elif self._front is None:
                 self._front = Front(handle)
+        frames = self._frames
+        if frames is not None and frames.leave() and self._front is None:
+            self._front = Front(handle)
         return handle
 
     def close(self) -> None:
@@ -119,7 +127,7 @@ class Connection:
         if handle is not None:
             self._handle = None
             end, front = self._in, self._front
-            self._in = self._out = self._front = self._bag = None
+            self._in = self._out = self._front = self._bag = self._frames = None
             if front is not None:
                 front.close()
             self._close(handle)
@@ -180,11 +188,14 @@ class Connection:
                 out.leave(False)
                 _framing.send_fds(handle, self._kind, enclose(data, refs, self), descriptors)
                 return
+        frames = self._frames
+        if frames is not None and frames.send(obj):
+            return
         kind = self._kind
         if kind < 0:
             kind = self._kind_now()
         bag = self._bag
-        if bag is None and self._send_plain(handle, kind, obj):
+        if bag is None and frames is None and self._send_plain(handle, kind, obj):
             return
         following: list[Any] = []
         if bag is None:
@@ -240,17 +251,29 @@ class Connection:
             if obj is not end:
                 return obj
             self._ring_is_over()
+        frames = self._frames
+        if frames is not None:
+            obj = frames.recv()
+            if self._front is not None:
+                self._front.follow(frames)
+            if obj is not frames:
+                return obj
         kind = self._kind
         if kind < 0:
             kind = self._kind_now()
         link = self._link
-        if kind >= UNIX and link in _CARRYING:
-            data: Any = _framing.recv_fds(handle, kind)
-            if type(data) is tuple:
-                with arriving(data[1]):
-                    return self._loads(*self._rest(handle, kind, data[0]))
+        data: Any
+        if frames is not None:
+            data, fds = frames.rest()
+            if fds is not None:
+                data = data, fds
+        elif kind >= UNIX and link in _CARRYING:
+            data = _framing.recv_fds(handle, kind)
         else:
             data = self._recv(handle, kind, -1)
+        if type(data) is tuple:
+            with arriving(data[1]):
+                return self._loads(*self._rest(handle, kind, data[0]))
         if link == MARKED and data.startswith(MAGIC):
             return self._loads(*self._rest(handle, kind, data))
         if link <= TREE or (self._unpickler is None and THEIRS not in data):
@@ -267,10 +290,19 @@ class Connection:
         buffers = []
         for size, readonly in entries:
             view = memoryview(bytearray(size))
-            if self._recv_into(handle, kind, view) != size:
+            if self._fill(handle, kind, view) != size:
                 raise OSError("bad message: a buffer has another size than was announced")
             buffers.append(view.toreadonly() if readonly else view)
         return data, buffers
+
+    def _fill(self, handle: int, kind: int, room: memoryview) -> int | bytes:
+        frames = self._frames
+        if frames is None:
+            return self._recv_into(handle, kind, room)
+        got: int | bytes = frames.recv_into(room)
+        if self._front is not None:
+            self._front.follow(frames)
+        return got
 
     def _loads(self, data: Any, buffers: Any = None) -> Any:
         options = {} if buffers is None else {"buffers": buffers}
@@ -333,7 +365,13 @@ class Connection:
             if data is end:
                 self._ring_is_over()
         if data is end:
-            data = self._recv(handle, kind, maxlength)
+            frames = self._frames
+            if frames is None:
+                data = self._recv(handle, kind, maxlength)
+            else:
+                data = frames.recv_bytes(maxlength)
+                if self._front is not None:
+                    self._front.follow(frames)
         if data is None:
             self._spoil()
             raise OSError(
@@ -384,7 +422,7 @@ class Connection:
                 if self._in is not None:
                     got = self._ring_into(handle, kind, room)
                 elif self._link != MARKED:
-                    got = self._recv_into(handle, kind, room)
+                    got = self._fill(handle, kind, room)
                 else:  # the message may be longer than its first frame
                     whole = self.recv_bytes()
                     fits = len(whole) <= len(room)
@@ -402,7 +440,7 @@ class Connection:
             self._front.follow(end)
         if got is end:
             self._ring_is_over()
-            return self._recv_into(handle, kind, room)
+            return self._fill(handle, kind, room)
         if type(got) is tuple:
             got = self._whole(got)
         if type(got) is bytes and len(got) <= len(room):
@@ -428,7 +466,8 @@ class Connection:
             if found is not end:
                 return found  # type: ignore[no-any-return]
             self._ring_is_over()
-        return self._poll(handle, timeout)
+        frames = self._frames
+        return self._poll(handle, timeout) if frames is None else frames.poll(timeout)
 
     # ---- without blocking an event loop ------------------------------------------------------------------
 
@@ -520,10 +559,13 @@ def make(
     unpickler: Callable[..., Any] | None = None,
     bag: Any = None,
     side: int = -1,
+    alone: bool = False,
+    ahead: int = -1,
 ) -> Connection:
     """Return a connection on *handle*, of which everything is known.
 
-    *bag* is what the ends of a pipe share, *side* which of them it is.
+    *bag* is what the ends of a pipe share, *side* which of them it is. *alone* says that nobody else has the
+    descriptor; *ahead* is one by which bytes that were received already are found.
     """
     connection = _new(Connection)
     connection._handle = handle
@@ -535,7 +577,10 @@ def make(
     connection._bag = bag
     connection._opening = None
     connection._side = side
-    connection._front = connection._in = connection._out = None
+    connection._front = connection._in = connection._out = connection._frames = None
+    if core is not None and link >= WIRE:
+        carrying = link == MARKED and kind >= UNIX
+        connection._frames = core.FrameEnd(handle, kind, unpickler is None, carrying, alone, ahead)
     if side >= 0 and bag is not None:
         end = bag.end(side, handle, kind, readable, writable)
         connection._in = end if readable else None

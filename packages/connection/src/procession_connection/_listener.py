@@ -485,7 +485,7 @@ class Listener:
                 raise
             if standing is None:
                 self._last_accepted = peer
-                return make(sock, kind, link, unpickler=self._unpickler)
+                return make(sock, kind, link, unpickler=self._unpickler, alone=True)
         deadline = None if self._timeout is None else monotonic() + self._timeout
         handshake = None if key is None else accepting(key)
         client = Pending(sock, peer, handshake, deadline, self._ssl)
@@ -522,7 +522,7 @@ class Listener:
         link = MARKED if client.marked else WIRE
         if client.tls is not None:
             return TLSConnection(client.tls, link, self._unpickler)
-        return make(client.detach(), client.kind, link, unpickler=self._unpickler)
+        return make(client.detach(), client.kind, link, unpickler=self._unpickler, alone=True)
 
 
 def _like_linux(sock: Any, kind: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from os import close
 
 from procession_core import current_transfer, default_reducer, runtime
 
@@ -34,7 +35,13 @@ def reduce_connection(connection: Connection) -> tuple[Any, ...]:
     if _leaves_the_tree():
         if connection._unpickler is not None:
             raise TypeError("a connection with a restricted unpickler cannot leave the process tree")
-        return rebuild_connection, (token_for(connection._use_descriptor()), readable, writable)
+        fd = connection._use_descriptor()
+        if connection._frames is not None and connection._frames.has():
+            raise OSError(
+                "the first bytes of the next message have been received here already, and a process of another tree "
+                "would not find them: receive that message before you send the connection there"
+            )
+        return rebuild_connection, (token_for(fd), readable, writable)
     bag = None
     side = -1
     if connection._bag is None or transfer is None or not getattr(transfer, "holds", True):
@@ -47,7 +54,22 @@ def reduce_connection(connection: Connection) -> tuple[Any, ...]:
         bag = connection._bag.handle()
         side = connection._side
     link, unpickler = connection._link, connection._unpickler
-    return rebuild_own, (token_for(fd), readable, writable, connection._kind, link, unpickler, bag, side)
+    ahead = None
+    if connection._frames is not None:
+        shared = connection._frames.share()
+        if shared is not None:
+            ahead = token_for(shared)
+    return rebuild_own, (
+        token_for(fd),
+        readable,
+        writable,
+        connection._kind,
+        link,
+        unpickler,
+        bag,
+        side,
+        ahead,
+    )
 
 
 def rebuild_connection(token: Any, readable: bool = True, writable: bool = True) -> Connection:
@@ -56,13 +78,27 @@ def rebuild_connection(token: Any, readable: bool = True, writable: bool = True)
 
 
 def rebuild_own(
-    token: Any, readable: bool, writable: bool, kind: int, link: int, unpickler: Any, bag: Any, side: int = -1
+    token: Any,
+    readable: bool,
+    writable: bool,
+    kind: int,
+    link: int,
+    unpickler: Any,
+    bag: Any,
+    side: int = -1,
+    ahead: Any = None,
 ) -> Connection:
     """Make a connection of a token that came from this process tree."""
     if link not in (PLAIN, TREE, WIRE, MARKED):
         raise ValueError(f"unknown link {link!r} in a pickled connection")
     record = None if bag is None else open_bag(bag)
-    return make(token.detach(), kind, link, readable, writable, unpickler, record, side)
+    if ahead is None:
+        return make(token.detach(), kind, link, readable, writable, unpickler, record, side)
+    fd = ahead.detach()
+    try:
+        return make(token.detach(), kind, link, readable, writable, unpickler, record, side, ahead=fd)
+    finally:
+        close(fd)
 
 
 def reduce_listener(listener: Listener) -> tuple[Any, ...]:

@@ -27,13 +27,20 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     fds: list[int] = []
     asked = []
     rings: list[Any] = []
+    ahead: list[int] = []
     for obj in objects:
-        if type(obj) is Connection and (end := obj._in) is not None and obj._front is None:
-            if not rings:
-                rings = [None] * len(objects)
-            rings[len(fds)] = end
-            fds.append(obj._handle)  # type: ignore[arg-type]
-            continue
+        if type(obj) is Connection and obj._front is None:
+            if (end := obj._in) is not None:
+                if not rings:
+                    rings = [None] * len(objects)
+                rings[len(fds)] = end
+                fds.append(obj._handle)  # type: ignore[arg-type]
+                continue
+            if (frames := obj._frames) is not None:
+                if frames.has():
+                    ahead.append(len(fds))
+                fds.append(obj._handle)  # type: ignore[arg-type]
+                continue
         if type(obj) is int:
             if obj < 0:
                 raise ValueError(
@@ -54,6 +61,10 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
         fds.append(fileno())
         if hasattr(obj, "_has_input"):
             asked.append(len(fds) - 1)
+    if ahead:  # what has been received already does not make a descriptor readable
+        ready = {*ahead, *_ready(fds, rings, 0.0)}.difference(asked)
+        ready.update(position for position in asked if objects[position]._has_input())
+        return [objects[position] for position in sorted(ready)]
     if asked:
         return _wait_asking(objects, fds, rings, asked, check_timeout(timeout))
     return [objects[position] for position in _ready(fds, rings, check_timeout(timeout))]

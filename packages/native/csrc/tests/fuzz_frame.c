@@ -1,8 +1,10 @@
 /* Fuzz: frames.  A peer may send anything; a frame is received whole, or refused, and none is read over its end.
  *
- * The first byte chooses the kind of descriptor and how the bytes that follow it are cut into writes; what is received
+ * The first byte chooses the kind of descriptor and how the bytes that follow are cut into writes, the second how long a receive guesses
+ * the frames to be; what is received
  * is compared with a reading of the same bytes in plain words. */
 #define _GNU_SOURCE
+#include "../ahead.h"
 #include "../frame.h"
 
 #include <errno.h>
@@ -18,12 +20,15 @@
 #define LARGEST ((size_t)32768)
 
 static char *room;
+static struct ahead *ahead;
 
 /* One frame from fd, as py_frame.c takes it: FRAME_OK and its payload in room, or why not. */
-static int receive_one(int fd, enum frame_kind kind, int want_fds, uint64_t *size)
+static int receive_one(int fd, enum frame_kind kind, int want_fds, size_t guess, uint64_t *size)
 {
     static struct frame_in f;
     frame_in_init(&f, fd, kind, want_fds);
+    f.ahead = ahead;
+    f.guess = guess;
     int r = frame_begin(&f);
     CHECK(r != FRAME_ERRNO || errno == EMSGSIZE);
     if (r == FRAME_OK) {
@@ -34,7 +39,7 @@ static int receive_one(int fd, enum frame_kind kind, int want_fds, uint64_t *siz
         else {
             memcpy(room, f.start, f.start_size);
             size_t done = f.start_size;
-            do r = frame_fill(fd, kind, room, (size_t)f.size, &done);        /* a short read looks like a signal */
+            do r = frame_rest(&f, room, &done);      /* a short read looks like a signal */
             while (r == FRAME_ERRNO && errno == EINTR);
             CHECK(done <= f.size);
             if (r == FRAME_OK) CHECK(done == f.size);
@@ -71,11 +76,14 @@ static int read_one(const uint8_t **at, const uint8_t *end, const uint8_t **payl
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!room) CHECK((room = malloc(LARGEST)) != NULL);
-    if (size < 2 || size > LARGEST) return 0;
+    if (!ahead) CHECK((ahead = ahead_new()) != NULL);
+    if (size < 3 || size > LARGEST) return 0;
     enum frame_kind kind = (enum frame_kind)(data[0] & 3);
+    /* Any guess is right for a stream. */
+    size_t guess = kind == FRAME_PACKET ? 0 : (size_t)data[1] * 16;
     int want_fds = data[0] >> 2 & 1, cut = data[0] >> 3;
-    data++;
-    size--;
+    data += 2;
+    size -= 2;
     int ends[2];
     if (kind == FRAME_PIPE) CHECK(pipe2(ends, O_CLOEXEC) == 0);
     else CHECK(socketpair(AF_UNIX, (kind == FRAME_PACKET ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0, ends) == 0);
@@ -95,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < 64; i++) {
         uint64_t got = 0, wanted = 0;
         const uint8_t *payload = NULL;
-        int r = receive_one(ends[0], kind, want_fds, &got);
+        int r = receive_one(ends[0], kind, want_fds, i % 3 == 2 ? 0 : guess, &got);
         if (kind != FRAME_PACKET) {
             int expected = read_one(&at, data + size, &payload, &wanted);
             CHECK(r == expected);
@@ -103,6 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         if (r != FRAME_OK) break;
     }
+    char rest[AHEAD_ROOM];
+    ahead_take(ahead, rest, sizeof rest);
     close(ends[0]);
     return 0;
 }
