@@ -33,6 +33,9 @@ def provide() -> None:
     multiprocessing.shared_memory = sys.modules["multiprocessing.shared_memory"] = segments
     if not hasattr(multiprocessing.resource_tracker, "_CLEANUP_FUNCS"):
         multiprocessing.resource_tracker._CLEANUP_FUNCS = {"noop": lambda name: None}
+    # From 3.14 on: which of two formats goes through the tracker's pipe.
+    if not hasattr(multiprocessing.resource_tracker._resource_tracker, "_use_simple_format"):
+        multiprocessing.resource_tracker._resource_tracker._use_simple_format = True
 
 
 if sys.modules.get("multiprocessing") is sys.modules.get("procession"):
