@@ -141,24 +141,27 @@ def _exactly(fd: int, size: int, started: bool) -> Any:
         buffer = bytearray(_READ_LIMIT)
         done = 0
     while True:
-        with memoryview(buffer) as view:
-            _fill(fd, view[done:])
+        _fill(fd, buffer, done, len(buffer))
         done = len(buffer)
         if done == size:
             return buffer
         buffer.extend(bytes(min(done, size - done, _MOST_GROWTH)))
 
 
-def _fill(fd: int, view: memoryview) -> None:
-    while view:
-        try:
-            got = os.readv(fd, [view])
-        except BlockingIOError:
+def _fill(fd: int, buffer: Any, done: int, end: int) -> None:
+    while done < end:
+        # Both views are released here and not by their destructors: PyPy runs those later, when the buffer must grow.
+        with memoryview(buffer) as whole, whole[done:end] as rest:
+            try:
+                got = os.readv(fd, [rest])
+            except BlockingIOError:
+                got = -1
+        if got < 0:
             select.select([fd], [], [])
-            continue
-        if not got:
+        elif got:
+            done += got
+        else:
             _ended(True)
-        view = view[got:]
 
 
 def _ended(started: bool) -> None:
@@ -235,11 +238,10 @@ def recv_fds(fd: int, kind: int) -> bytes | tuple[bytes, list[int]]:
 
 def recv_into(fd: int, kind: int, buffer: Any) -> int | bytes:
     """Read the next message into *buffer* and return its length; return the message if it does not fit."""
-    view = memoryview(buffer)
     size = _size(fd)
-    if size > len(view):
+    if size > len(buffer):
         return bytes(_exactly(fd, size, True))
-    _fill(fd, view[:size])
+    _fill(fd, buffer, 0, size)
     return size
 
 

@@ -37,7 +37,9 @@ def _load() -> ModuleType | None:
 
             found = _core
         if _FREE_THREADED and not sys._is_gil_enabled():  # type: ignore[attr-defined]
-            raise ImportError("the C core of procession needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps off")
+            raise ImportError(
+                "the C core of procession needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps off"
+            )
         return found
     except ImportError:
         if asked == "require":
