@@ -60,6 +60,113 @@ def test_records_arrive_in_order_before_the_join_returns(start_method, deep, tmp
     assert "ZeroDivisionError" in done.stdout
 
 
+DIFFICULT = """
+    import logging, os, sys, threading, time
+    import procession_process as pp
+    class Handler(logging.Handler):
+        def emit(self, record):
+            extra = str(getattr(record, "extra", ""))
+            os.write(1, f"{self.name} {os.getpid() == main} {record.getMessage()[:9]} {extra[:9]}\\n".encode())
+    class EndsItsReader:
+        def __reduce__(self):
+            return sys.exit, (3,)
+    class Unpicklable(Exception):
+        def __reduce__(self):
+            raise TypeError("no")
+    log, apart = logging.getLogger("app"), logging.getLogger("apart")
+    def work():
+        log.info("first")
+        apart.info("apart")
+        log.info("extra", extra={"extra": threading.Lock()})
+        log.info("lost", extra={"extra": EndsItsReader()})
+        log.info("x" * 10_000_000)
+        log.info("long", extra={"extra": "y" * 10_000_000})
+        log.info("\U0001f600" * 50_000, exc_info=ValueError("\U0001f600" * 50_000))
+        try:
+            raise Unpicklable
+        except Unpicklable:
+            log.exception("raised")
+        threads = [threading.Thread(target=log.info, args=("thread",)) for _ in range(3)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        log.info("end")
+    class Joiner(logging.Handler):
+        def emit(self, record):
+            if record.getMessage() == "end":
+                process.join()
+                sys.exit(3)
+    if __name__ == "__main__":
+        main = os.getpid()
+        pp.set_start_method(sys.argv[1])
+        for logger, name in ((logging.getLogger(), "root"), (log, "app"), (apart, "apart")):
+            handler = Handler()
+            handler.name = name
+            logger.addHandler(handler)
+            logger.setLevel(1)
+        apart.propagate = False
+        log.addHandler(Joiner())
+        pp.log_to_parent()
+        process = pp.Process(target=work)
+        process.start()
+        process.join()
+        print("joined", process.exitcode)
+"""
+
+
+def test_each_record_is_handled_once_and_here(start_method, tmp_path):
+    done = run(DIFFICULT, tmp_path, start_method)
+    expected = ["apart True apart "]
+    for text in (
+        "first ",
+        "extra <unlocked",
+        "xxxxxxxxx ",
+        "long yyyyyyyyy",
+        9 * "\U0001f600" + " ",
+        "raised ",
+        *3 * ["thread "],
+        "end ",
+    ):
+        expected += [f"app True {text}", f"root True {text}"]
+    expected.remove("root True end ")  # its handler of before has ended it
+    lines = done.stdout.splitlines()
+    assert sorted(lines) == sorted([*expected, "joined 0"]), done.stderr
+    assert lines[0] == "app True first " and lines[-1] == "joined 0"
+
+
+OUTLIVING = """
+    import logging, os, sys, time
+    import procession_process as pp
+    def work():
+        os.write(1, b"started\\n")
+        pp.parent_process().join()
+        for _ in range(3):
+            logging.getLogger().error("nobody hears this")
+        os.write(1, b"survived\\n")
+    if __name__ == "__main__":
+        pp.set_start_method(sys.argv[1])
+        pp.log_to_parent()
+        pp.Process(target=work).start()
+        sys.stdin.readline()
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.linux_only
+def test_a_child_that_outlives_its_parent_logs_in_vain(start_method, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(OUTLIVING))
+    parent = subprocess.Popen(
+        [sys.executable, str(program), start_method],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout.readline() == "started\n"
+    output, error = parent.communicate("\n", timeout=60)
+    assert (output, error, parent.returncode) == ("survived\n", "", -9)
+
+
 def test_unknown_level():
     with pytest.raises(ValueError, match="unknown level 'LOUD'"):
         pp.log_to_parent("LOUD")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EMSGSIZE
 
 if sys.platform == "win32":
     raise ImportError("procession_process._forwarding needs POSIX")
 
 from _socket import AF_UNIX, SO_SNDBUF, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock, get_ident, start_new_thread
 
 from procession_core import (
     Finalize,
@@ -24,7 +25,6 @@ from procession_core import (
     reset_after_fork,
     runtime,
 )
-from procession_core._logging import logger_name
 
 from . import _hooks
 from ._fds import SentFd
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _NAME = "procession.log"
 _BUFFER = 1 << 20
 _TEXT_LIMIT = 50_000
+_SHORT_LIMIT = 4_000
 
 
 class _Hub:
@@ -50,11 +51,13 @@ class _Hub:
         self.pid = os.getpid()
         self.seen = allocate_lock()
         self.asking = allocate_lock()
+        self.server = 0
         start_new_thread(self.serve, ())
 
     def serve(self) -> None:
         import logging
 
+        self.server = get_ident()
         while True:
             try:
                 data = self.reads.recv(_BUFFER)
@@ -68,12 +71,12 @@ class _Hub:
             try:
                 record = logging.makeLogRecord(default_reducer.loads(data))
                 logging.getLogger(record.name).handle(record)
-            except Exception:
+            except BaseException:  # SystemExit too: join() waits for this thread
                 sys.excepthook(*sys.exc_info())
 
     def flush(self) -> None:
-        """Wait until all that was sent before has been handed on."""
-        if os.getpid() != self.pid:
+        """Wait until all that was sent before has been handed on. Nothing to do for a handler that joins."""
+        if os.getpid() != self.pid or get_ident() == self.server:
             return
         with self.asking:
             self.seen.acquire()
@@ -92,8 +95,10 @@ def log_to_parent(level: int | str = 0) -> None:
     """Send the log records of children that are started from now on to the logging of this process.
 
     Records of at least *level* made in a child, by whatever logger, are handled here by the logger of the
-    same name, with the child's process name and id; the child's own root handlers are not used. ``join()``
-    returns after the records of the child that has ended were handled. Calling it again changes the level.
+    same name, with the child's process name and id; the root handlers of the child, and all that a fork has copied,
+    are not used there. ``join()`` returns after the records of the child that has ended were handled. What is too
+    long for a message is cut; the records of a child that outlives this process are dropped. Calling it again changes
+    the level.
 
     Raises ValueError for an unknown name of a level. Starts a thread, so that a later ``fork`` warns (Python
     3.12).
@@ -164,6 +169,8 @@ def _install(fd: int, level: int) -> None:
         def emit(self, record: LogRecord) -> None:
             try:
                 send(sock, record)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # nobody is left to read it
             except Exception:
                 self.handleError(record)
 
@@ -171,14 +178,15 @@ def _install(fd: int, level: int) -> None:
     root.handlers[:] = [Forwarder(level)]
     if not level or root.level > level:
         root.setLevel(level or 1)
-    own = logging.getLogger(logger_name())
-    if own.handlers:
-        own.handlers[:] = [root.handlers[0]]
+    # Those that a fork has copied: the parent has them too, and calls them for this process's records.
+    for logger in list(root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.handlers:
+            logger.handlers[:] = [] if logger.propagate else root.handlers
     register_extra(_NAME, f"{__name__}:attach", lambda: (_send_fd(fd), level))
 
 
 def send(sock: socket, record: LogRecord) -> None:
-    """Send *record*; what cannot be pickled in it goes as text, and what is too long is cut."""
+    """Send *record*; what cannot be pickled in it goes as text, and what is too long is cut. Raises OSError."""
     fields: dict[str, Any] = dict(record.__dict__)
     fields["msg"], fields["args"] = record.getMessage()[:_TEXT_LIMIT], None
     fields["processName"] = runtime.name
@@ -191,8 +199,18 @@ def send(sock: socket, record: LogRecord) -> None:
         data = default_reducer.dumps(fields)
     except Exception:
         data = default_reducer.dumps({name: _plain(value) for name, value in fields.items()})
-    sock.send(data)
+    try:
+        sock.send(data)
+    except OSError as error:
+        if error.errno != EMSGSIZE:
+            raise
+        short = {name: _cut(_plain(value)) for name, value in fields.items()}
+        sock.send(default_reducer.dumps(short))
 
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float)) else repr(value)
+
+
+def _cut(value: Any) -> Any:
+    return value[:_SHORT_LIMIT] if isinstance(value, str) else value
