@@ -86,8 +86,8 @@ def test_errors_of_pickling(make_pool: Callable[..., Any]) -> None:
         pool.apply(tasks.return_lock)
     assert "lock" in caught.value.value and "pickle" in caught.value.exc
     with pytest.raises(TypeError, match="pickle"):
-        pool.apply(tasks.same, (pool._engine._lock,))
-    results = pool.map_async(tasks.same, [1, pool._engine._lock, 3], 1)
+        pool.apply(tasks.same, (pool._engine._guard,))
+    results = pool.map_async(tasks.same, [1, pool._engine._guard, 3], 1)
     with pytest.raises(TypeError, match="pickle"):
         results.get(60)
     with pytest.raises(RemoteError) as stand_in:

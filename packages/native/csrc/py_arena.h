@@ -79,6 +79,7 @@ int procession_add_queue(PyObject *module) __attribute__((weak));
 int procession_add_frame(PyObject *module) __attribute__((weak));
 int procession_add_cells(PyObject *module) __attribute__((weak));
 int procession_add_channel(PyObject *module) __attribute__((weak));
+int procession_add_guard(PyObject *module) __attribute__((weak));
 int procession_add_life(PyObject *module);
 
 #endif

@@ -1,5 +1,6 @@
 /* py_channel_hub.c: Hub, what a pool's callers wait on and collect results with. */
 #include "py_channel.h"
+#include "shield.h"
 
 /* A signal that comes just before the sleep does not end it: the caller, who waits in a loop, looks now and then. */
 #define SIGNALS_LOOK_NS 500000000u
@@ -72,6 +73,9 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
     unsigned int mode;
     double timeout;
     if (!PyArg_ParseTuple(args, "O!Id", &PyList_Type, &channels, &mode, &timeout) || check_channels(channels) < 0) return NULL;
+    /* Here an interrupt does no harm, and nowhere else in the loop of who waits. */
+    shield_deliver();
+    if (PyErr_CheckSignals() < 0) return NULL;
     struct hub *h = self->hub;
     Py_ssize_t n = PyList_Size(channels);
     uint32_t bell = SH_GET(&h->leader_bell);
@@ -97,7 +101,7 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
         } while (!won && SH_GET(&h->leader_bell) == bell && monotonic_ns() < until);
     }
     if (spun) spin_adapt(&self->spin_ns, won, self->cpus);
-    if (!won) {
+    if (!won && !shield_noted(&h->leader_bell)) {
         SH_SET(&h->leader_mode, mode);
         SH_FENCE(); /* leader_mode before r_head; pairs with hub_ring */
         for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
@@ -106,9 +110,11 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
         for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
     }
     Py_END_ALLOW_THREADS
+    shield_noted(NULL);
     self->heard = SH_GET(&h->leader_bell);
     if (all != few) PyMem_Free(all);
     Py_DECREF(keep);
+    shield_deliver();
     if (PyErr_CheckSignals() < 0) return NULL;
     return PyBool_FromLong(won);
 }

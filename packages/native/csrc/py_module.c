@@ -209,6 +209,7 @@ static int exec_module(PyObject *module)
     if (procession_add_frame && procession_add_frame(module) < 0) return -1;
     if (procession_add_cells && procession_add_cells(module) < 0) return -1;
     if (procession_add_channel && procession_add_channel(module) < 0) return -1;
+    if (procession_add_guard && procession_add_guard(module) < 0) return -1;
     return 0;
 }
 

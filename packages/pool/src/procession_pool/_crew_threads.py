@@ -10,6 +10,7 @@ from procession_core import NotSupportedError
 
 from ._crew import Crew, Worker
 from ._errors import safe_repr
+from ._guard import unshielded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class ThreadHub:
     def wait(self, channels: list[ThreadChannel], mode: int, timeout: float) -> bool:
         if self.any(channels):
             return True
-        self.leader.wait(timeout)
+        unshielded(self.leader.wait, timeout)
         return self.any(channels)
 
     def drain(

@@ -6,12 +6,13 @@ queues); the kinds differ in their crew (``_crew_*.py``).
 
 from __future__ import annotations
 
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock
 
 from ._batches import Batch
 from ._engine_state import CLOSE, GATHER, QUICK, RUN, TERMINATE
 from ._engine_waiting import EngineWaiting
 from ._errors import CancelledError
+from ._guard import shield_off, shield_on
 from ._iterators import IMapIterator, feed
 
 TYPE_CHECKING = False
@@ -29,31 +30,36 @@ class Engine(EngineWaiting):
 
     def submit(self, job: Job) -> None:
         """Queue a job and give its tasks to workers that have room."""
-        self.jobs[job._job] = job
-        if job._callback is not None or job._error_callback is not None:
-            self.urgent += 1
-        self._queue.append(job)
-        if isinstance(job, IMapIterator):
-            self._inputs.append(job)
-            if not job._inline:
-                self._start_feeder(job)
-        if self.mine():
-            self._again = True
-            return
-        self.enter()
+        shield_on()
         try:
-            self._dispatch()
+            if job._callback is not None or job._error_callback is not None or job._progress is not None:
+                self.urgent += 1
+            self.jobs[job._job] = job
+            self._queue.append(job)
+            if isinstance(job, IMapIterator):
+                self._inputs.append(job)
+                if not job._inline:
+                    self._start_feeder(job)
+            if self.mine():
+                self._again = True
+                return
+            self.enter()
+            try:
+                self._dispatch()
+            finally:
+                self.leave()
         finally:
-            self.leave()
+            shield_off()
 
     def submit_call(self, job: AsyncResult) -> None:
         """Queue one call; as ``submit()``, with less to look at."""
-        self.jobs[job._job] = job
+        # In this order: an interrupt between any two of these does no harm.
         if job._callback is not None or job._error_callback is not None:
             self.urgent += 1
         queue = self._queue
         queue.append(job)
-        if self._owner and self.mine():
+        self.jobs[job._job] = job
+        if self.mine():
             self._again = True
             return
         # Calls of a function known to be quick gather here and go out in batches: to wake a worker costs more
@@ -74,11 +80,9 @@ class Engine(EngineWaiting):
 
     def run_now(self, job: AsyncResult) -> Any:
         """Queue one call and wait for it; the caller collects the result itself if nobody else does."""
-        if self._lead.acquire(False):
-            hub = self.hub
+        if self._guard.take_lead():
             try:
-                self._leader = get_ident()
-                hub.lead(True)
+                self.hub.lead(True)
                 self.jobs[job._job] = job
                 self.enter()
                 try:
@@ -89,10 +93,7 @@ class Engine(EngineWaiting):
                     self.leave()
                 self._lead_until(job, None, None, fresh=True)
             finally:
-                self._leader = 0
-                hub.lead(False)
-                self._lead.release()
-                self._hand_over()
+                self._end_lead()
         else:
             self.submit_call(job)
         return job.get()
@@ -117,11 +118,11 @@ class Engine(EngineWaiting):
         self._submit_over(job, lambda: job._finish(True, value))
 
     def _submit_over(self, job: Job, end: Callable[[], object]) -> None:
-        self.jobs[job._job] = job
-        if job._callback is not None or job._error_callback is not None:
-            self.urgent += 1
         self.enter()
         try:
+            if job._callback is not None or job._error_callback is not None or job._progress is not None:
+                self.urgent += 1
+            self.jobs[job._job] = job
             end()
         finally:
             self.leave()

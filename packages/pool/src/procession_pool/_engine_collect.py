@@ -24,7 +24,7 @@ class EngineCollect(EngineDispatch):
 
     def pump(self) -> None:
         """Collect what the workers have sent, deliver it, and give them more. Never blocks for long."""
-        if self._owner and self.mine():
+        if self.mine():
             self._again = True
             return
         self.enter()
@@ -81,10 +81,11 @@ class EngineCollect(EngineDispatch):
                 jobs[first]._deliver(0, values)
             else:
                 over = self.jobs
+                others_lead = self._guard.leader != self._guard.owner
                 for job, value in zip(jobs[first : first + count], values, strict=True):
                     if job._sealed:
                         continue
-                    if self._followers or self._leader != self._owner or not job._plain():
+                    if self._followers or others_lead or not job._plain():
                         job._deliver(0, [value])
                         continue
                     # AsyncResult._finish(), spelt out for the many calls of a batch

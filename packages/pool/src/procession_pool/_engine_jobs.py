@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 
 
 class Announcement:
-    """Runs a job's callback, then lets everybody see that the job is over."""
+    """Runs a job's callback, if it has one, then lets everybody see that the job is over: behind its last progress."""
 
     __slots__ = ("callback", "engine", "job")
 
-    def __init__(self, engine: EngineJobs, job: Job, callback: Callable[[Any], object]) -> None:
+    def __init__(self, engine: EngineJobs, job: Job, callback: Callable[[Any], object] | None) -> None:
         self.engine = engine
         self.job = job
         self.callback = callback
 
     def __call__(self, value: Any) -> None:
         try:
-            self.callback(value)
+            if self.callback is not None:
+                self.callback(value)
         finally:
             engine = self.engine
             engine.enter()
@@ -55,11 +56,12 @@ class EngineJobs(EngineState):
         """The outcome of a job with a callback is known: it is shown once the callback has run."""
         self.urgent -= 1
         callback = job._callback if job._success else job._error_callback
-        job._callback = job._error_callback = None
-        if callback is None or self.state == TERMINATE:
-            job._publish()
-        else:
+        waits = callback is not None or job._progress is not None
+        job._callback = job._error_callback = job._progress = None
+        if waits and self.state != TERMINATE:
             self.callbacks.append((Announcement(self, job, callback), job._value))
+        else:
+            job._publish()
 
     def forget(self, function: Function) -> None:
         """Have the workers drop a function whose job is over, under the lock."""
@@ -87,7 +89,8 @@ class EngineJobs(EngineState):
 
     def job_progress(self, job: Any) -> None:
         """Wake who waits for this job."""
-        if self._leader and self._leader != self._owner:
+        leader = self._guard.leader
+        if leader and leader != self._guard.owner:
             # Maybe it is what the leader waits for, and no worker will ring for it any more.
             self.hub.ring_leader()
         if self._followers:

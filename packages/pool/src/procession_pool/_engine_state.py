@@ -2,19 +2,20 @@
 
 The engine is one object in six files, each a class on top of the one before: state, jobs, dispatch, collect,
 waiting, engine.  All state is guarded by one lock, which is never held while foreign code runs, except that
-results are unpickled under it.  docs/internals/pool.md explains who wakes whom.
+results are unpickled under it.  ``enter()`` takes it, ``mine()`` says whether this thread has it (a finaliser ran
+inside the engine).  docs/internals/pool.md explains who wakes whom.
 """
 
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock, get_ident
 from collections import deque
 from heapq import heappop
 
 from ._batches import Batch, Leftover
 from ._deaths import DeathRecords
 from ._functions import FunctionTable
+from ._guard import Guard
 from ._results import AsyncResult, MapResult
 
 TYPE_CHECKING = False
@@ -66,11 +67,11 @@ class EngineState:
         self.callbacks: deque[tuple[Callable[[Any], object], Any]] = deque()
         self.urgent = 0
         self._queue: deque[Any] = deque()
-        self._lock = allocate_lock()
-        self._owner = 0
+        self._guard = guard = Guard()
+        self.enter: Callable[[], None] = guard.enter
+        self._leave: Callable[[], None] = guard.leave
+        self.mine: Callable[[], bool] = guard.mine
         self._again = False
-        self._lead = allocate_lock()
-        self._leader = 0  # the thread that holds it
         self._followers: list[tuple[Any, Any]] = []
         self._watchers: dict[IMapIterator, list[Callable[[Any], object]]] = {}
         self._inbox: deque[tuple[Worker, int, int, int, list[Any]]] = deque()
@@ -84,21 +85,11 @@ class EngineState:
         self._feeders: dict[IMapIterator, Any] = {}
         self._inputs: list[IMapIterator] = []
 
-    def enter(self) -> None:
-        """Take the engine's lock."""
-        self._lock.acquire()
-        self._owner = get_ident()
-
     def leave(self) -> None:
-        """Give it back; wakes the pool's thread if there is something only it does."""
-        self._owner = 0
-        self._lock.release()
+        """Give the lock back that ``enter()`` took; wakes the pool's thread if there is something only it does."""
         if self.callbacks:
             self.crew.wake()
-
-    def mine(self) -> bool:
-        """Whether this thread holds the lock already: a finaliser ran inside the engine."""
-        return self._owner == get_ident()
+        self._leave()
 
     def next_job(self) -> int:
         """Return a new job number."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock
 
 from ._engine_collect import EngineCollect
 from ._engine_state import LAZY_WAIT, WAKE_ALWAYS, WAKE_IDLE
+from ._guard import shield_off, shield_on, unshielded
 from ._iterators import IMapIterator
 
 TYPE_CHECKING = False
@@ -25,22 +26,25 @@ class EngineWaiting(EngineCollect):
         """Wait until ``job`` is over (an iterator: has a result); collect results meanwhile."""
         ready = job._ready if isinstance(job, IMapIterator) else None
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not (job._over if ready is None else ready()):
-            if self._lead.acquire(False):
-                try:
-                    self._leader = get_ident()
-                    self.hub.lead(True)
-                    if self._lead_until(job, ready, deadline):
-                        return
-                finally:
-                    self._leader = 0
-                    self.hub.lead(False)
-                    self._lead.release()
-                    self._hand_over()
-            elif self._follow(job, ready, deadline):
-                return
-            if deadline is not None and time.monotonic() >= deadline:
-                return
+        followed = False
+        try:
+            while not (job._over if ready is None else ready()):
+                if self._guard.take_lead():
+                    try:
+                        self.hub.lead(True)
+                        if self._lead_until(job, ready, deadline):
+                            return
+                    finally:
+                        self._end_lead()
+                else:
+                    followed = True
+                    self._follow(job, ready, deadline)
+                if deadline is not None and time.monotonic() >= deadline:
+                    return
+        finally:
+            if followed and self._followers:
+                # Maybe this one was told to lead, and need not any more.
+                self._hand_over()
 
     def _lead_until(self, job: Any, ready: Any, deadline: float | None, fresh: bool = False) -> bool:
         hub = self.hub
@@ -65,29 +69,50 @@ class EngineWaiting(EngineCollect):
                 if hub.wait(self.channels, WAKE_ALWAYS, left):
                     mode = WAKE_IDLE
 
-    def _follow(self, job: Any, ready: Any, deadline: float | None) -> bool:
+    def _end_lead(self) -> None:
+        # An interrupt waits until the last of these.
+        try:
+            self.hub.lead(False)
+            self._guard.drop_lead()
+            if self._followers or self._queue or self.urgent:
+                self._hand_over()
+        finally:
+            shield_off()
+
+    def _follow(self, job: Any, ready: Any, deadline: float | None) -> None:
         lock = allocate_lock()
         lock.acquire()
         entry = (job, lock)
-        self.enter()
+        shield_on()
         try:
-            if job._over if ready is None else ready():
-                return True
-            if not self._lead.locked():
-                return False
-            self._followers.append(entry)
-        finally:
-            self.leave()
-        try:
-            lock.acquire(True, -1 if deadline is None else max(0.0, deadline - time.monotonic()))
-        finally:
             self.enter()
             try:
-                if entry in self._followers:
+                # In this order: a leader that leaves looks for followers after it has ceased to be one.
+                self._followers.append(entry)
+                if not self._guard.leader or (job._over if ready is None else ready()):
                     self._followers.remove(entry)
+                    return
             finally:
                 self.leave()
-        return False
+            try:
+                left = -1 if deadline is None else max(0.0, deadline - time.monotonic())
+                unshielded(lock.acquire, True, left)
+            finally:
+                self.enter()
+                try:
+                    if entry in self._followers:
+                        self._followers.remove(entry)
+                finally:
+                    self.leave()
+        finally:
+            shield_off()
+
+    def _pass_on(self) -> None:
+        # Under the lock.
+        if self._followers and not self._guard.leader:
+            lock = self._followers.pop(0)[1]
+            if lock.locked():
+                lock.release()
 
     def _hand_over(self) -> None:
         # The next one leads, or the pool's thread looks after what nobody waits for.
@@ -95,9 +120,7 @@ class EngineWaiting(EngineCollect):
             self.enter()
             try:
                 if self._followers:
-                    lock = self._followers.pop(0)[1]
-                    if lock.locked():
-                        lock.release()
+                    self._pass_on()
                     return
             finally:
                 self.leave()

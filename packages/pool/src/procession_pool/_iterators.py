@@ -46,6 +46,7 @@ class IMapIterator(Job):
         "_chunksize",
         "_consumed",
         "_cursor",
+        "_done",
         "_exhausted_at",
         "_feeding",
         "_inline",
@@ -84,6 +85,7 @@ class IMapIterator(Job):
         self._exhausted_at: int | None = None  # number of tasks, once known
         self._feeding = False
         self._received = 0  # tasks whose result has come
+        self._done = 0  # items whose result has come, for progress
         self._consumed = 0  # tasks whose result has been taken out, about
         self._turn = 0  # ordered: index of the next task to show
         self._total: int | None = None
@@ -260,14 +262,17 @@ class IMapIterator(Job):
         if self._chunksize > 1:
             for offset, chunk in enumerate(values):
                 self._accept(first + offset, chunk, 1)
+                self._done += len(chunk)
         else:
             self._accept(first, values, count)
+            self._done += count
         self._check_end()
 
     def _fail(self, index: int, error: BaseException) -> None:
         if self._sealed:
             return
         self._accept(index, [Failure(error)], 1)
+        self._done += self._chunksize
         self._check_end()
 
     def _accept(self, first: int, values: list[Any], count: int) -> None:
@@ -287,8 +292,10 @@ class IMapIterator(Job):
 
     def _check_end(self) -> None:
         if self._progress is not None:
-            done = min(self._received * self._chunksize, self._total or self._received * self._chunksize)
-            self._engine.report(self._progress, done, self._total)
+            total = self._total
+            self._engine.report(
+                self._progress, self._done if total is None else min(self._done, total), total
+            )
         if self._received == self._exhausted_at and not self._sealed:
             self._finish(True, None)
         elif self._values:

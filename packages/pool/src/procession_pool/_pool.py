@@ -259,7 +259,7 @@ class Pool:
         """Call ``func(item)`` for each item; return the list of results, when all are there.
 
         The items are sent in chunks of *chunksize*, by default chosen by the pool. With *progress* true a
-        bar of tqdm is shown; a callable is called with (done, total).
+        bar of tqdm is shown; a callable is called with (done, total), for the last time before this returns.
 
         Raises what the first failing task raised, when all are done; ValueError if the pool is closed.
         """
@@ -341,6 +341,8 @@ class Pool:
         if items:
             engine.submit(result)
         else:
+            if result._progress is not None:
+                engine.report(result._progress, 0, 0)
             engine.submit_done(result, [])
         return result
 

@@ -1,4 +1,7 @@
-"""``progress=``: a bar of tqdm, or any callable that is told how far it is."""
+"""``progress=``: a bar of tqdm, or any callable that is told how far it is.
+
+It is called in the pool's thread, for the last time before the result is shown to anybody.
+"""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Job:
         self._success = success
         self._value = value
         self._sealed = True
-        if self._callback is None and self._error_callback is None:
+        if self._callback is None and self._error_callback is None and self._progress is None:
             self._publish()
         else:
             self._engine.call_back(self)

@@ -13,6 +13,7 @@ from _thread import allocate_lock
 from procession_connection import Pipe, wait
 from procession_core import default_reducer
 
+from .._guard import unshielded
 from ._stacks import StackFile
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ class PortableHub:
 
     def wait(self, channels: list[PortableChannel], mode: int, timeout: float) -> bool:
         """Wait for a ring of the pool's thread."""
-        self._bell.acquire(True, -1 if timeout < 0 else timeout)
+        unshielded(self._bell.acquire, True, -1 if timeout < 0 else timeout)
         return False
 
     def drain(

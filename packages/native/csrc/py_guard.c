@@ -1,0 +1,159 @@
+/* py_guard.c: Guard, the lock of a pool's engine, held only in stretches that no KeyboardInterrupt breaks off. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <pythread.h>
+
+#include "shield.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyThread_type_lock lock;
+    unsigned long owner, leader;
+} Guard;
+
+static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kw)
+{
+    if ((args != NULL && PyTuple_Size(args)) || (kw != NULL && PyDict_Size(kw))) {
+        PyErr_SetString(PyExc_TypeError, "Guard() takes no arguments");
+        return NULL;
+    }
+    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Guard *self = (Guard *)make(type, 0);
+    if (self == NULL) return NULL;
+    self->lock = PyThread_allocate_lock();
+    if (self->lock == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void guard_dealloc(Guard *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    if (self->lock != NULL) PyThread_free_lock(self->lock);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+/* -1, and no stretch has begun: a handler that was due raised. */
+static int begin_stretch(void)
+{
+    shield_on();
+    if (!shield_is_first() || PyErr_CheckSignals() == 0) return 0;
+    shield_off();
+    return -1;
+}
+
+static PyObject *guard_enter(Guard *self, PyObject *none)
+{
+    (void)none;
+    if (begin_stretch() < 0) return NULL;
+    if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(self->lock, WAIT_LOCK);
+        Py_END_ALLOW_THREADS
+    }
+    self->owner = PyThread_get_thread_ident();
+    Py_RETURN_NONE;
+}
+
+static PyObject *guard_leave(Guard *self, PyObject *none)
+{
+    (void)none;
+    self->owner = 0;
+    PyThread_release_lock(self->lock);
+    shield_off();
+    Py_RETURN_NONE;
+}
+
+static PyObject *guard_mine(Guard *self, PyObject *none)
+{
+    (void)none;
+    return PyBool_FromLong(self->owner != 0 && self->owner == PyThread_get_thread_ident());
+}
+
+static PyObject *guard_take_lead(Guard *self, PyObject *none)
+{
+    (void)none;
+    if (self->leader) Py_RETURN_FALSE;
+    if (begin_stretch() < 0) return NULL;
+    if (self->leader) {             /* a signal handler has waited in the pool */
+        shield_off();
+        Py_RETURN_FALSE;
+    }
+    self->leader = PyThread_get_thread_ident();
+    Py_RETURN_TRUE;
+}
+
+static PyObject *guard_drop_lead(Guard *self, PyObject *none)
+{
+    (void)none;
+    self->leader = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_shield_on(PyObject *m, PyObject *none)
+{
+    (void)m;
+    (void)none;
+    if (begin_stretch() < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *py_shield_off(PyObject *m, PyObject *none)
+{
+    (void)m;
+    (void)none;
+    shield_off();
+    Py_RETURN_NONE;
+}
+
+static PyObject *guard_owner(Guard *self, void *none)
+{
+    (void)none;
+    return PyLong_FromUnsignedLong(self->owner);
+}
+
+static PyObject *guard_leader(Guard *self, void *none)
+{
+    (void)none;
+    return PyLong_FromUnsignedLong(self->leader);
+}
+
+static PyMethodDef guard_methods[] = {
+    {"enter", (PyCFunction)guard_enter, METH_NOARGS, "enter()\n\nTake the lock; until leave() an interrupt waits."},
+    {"leave", (PyCFunction)guard_leave, METH_NOARGS, "leave()\n\nGive it back."},
+    {"mine", (PyCFunction)guard_mine, METH_NOARGS, "mine() -> bool\n\nWhether this thread has the lock."},
+    {"take_lead", (PyCFunction)guard_take_lead, METH_NOARGS,
+     "take_lead() -> bool\n\nBecome the leader, if there is none; until shield_off() an interrupt waits."},
+    {"drop_lead", (PyCFunction)guard_drop_lead, METH_NOARGS, "drop_lead()\n\nBe the leader no more; shield_off() is still to come."},
+    {NULL, NULL, 0, NULL},
+};
+static PyGetSetDef guard_getset[] = {
+    {"owner", (getter)guard_owner, NULL, "The thread that has the lock, or 0.", NULL},
+    {"leader", (getter)guard_leader, NULL, "The thread that leads, or 0.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+static PyType_Slot guard_slots[] = {
+    {Py_tp_new, guard_new}, {Py_tp_dealloc, guard_dealloc}, {Py_tp_methods, guard_methods}, {Py_tp_getset, guard_getset},
+    {Py_tp_doc, "Guard()\n\nThe lock of a pool's engine, and who leads."}, {0, NULL},
+};
+static PyType_Spec guard_spec = {
+    .name = "procession_native._core.Guard", .basicsize = sizeof(Guard), .flags = Py_TPFLAGS_DEFAULT, .slots = guard_slots,
+};
+static PyMethodDef functions[] = {
+    {"shield_on", py_shield_on, METH_NOARGS,
+     "shield_on()\n\nFrom here to shield_off() a first SIGINT waits; in the main thread, elsewhere nothing. Nests."},
+    {"shield_off", py_shield_off, METH_NOARGS, "shield_off()\n\nThe end of it: what has come is raised now."},
+    {NULL, NULL, 0, NULL},
+};
+
+int procession_add_guard(PyObject *module);
+int procession_add_guard(PyObject *module)
+{
+    PyObject *type = PyType_FromSpec(&guard_spec);
+    if (type == NULL || PyModule_AddObject(module, "Guard", type) < 0) return -1;
+    return PyModule_AddFunctions(module, functions);
+}
