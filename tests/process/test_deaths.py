@@ -29,7 +29,7 @@ def sleep_long():
 
 
 def segfault():
-    os.kill(os.getpid(), signal.SIGSEGV)
+    signal.raise_signal(signal.SIGSEGV)  # of this thread, which os.kill() is not
 
 
 class KillsOnUnpickling:
@@ -146,12 +146,69 @@ def test_interpreter_is_missing(leak_check, tmp_path):
         pp.set_executable(before)
 
 
-def test_stack_of_a_crash(warm):
+def abort():
+    os.abort()
+
+
+def overflow_the_stack():
+    import faulthandler
+
+    faulthandler._stack_overflow()
+
+
+def crash_in_a_thread():
+    import threading
+
+    thread = threading.Thread(target=segfault)
+    thread.start()
+    thread.join()
+
+
+def crash_at_exit():
+    import atexit
+
+    atexit.register(segfault)
+
+
+CRASHES = [
+    (segfault, signal.SIGSEGV, "in segfault"),
+    (abort, signal.SIGABRT, "in abort"),
+    (overflow_the_stack, signal.SIGSEGV, "in overflow_the_stack"),
+    (crash_in_a_thread, signal.SIGSEGV, "in segfault"),
+    (crash_at_exit, signal.SIGSEGV, "in segfault"),
+]
+
+
+class CrashesOnUnpickling:
+    def __reduce__(self):
+        return segfault, ()
+
+
+@pytest.fixture
+def with_faulthandler():
     import faulthandler
 
     if not faulthandler.is_enabled():
         faulthandler.enable(file=sys.__stderr__)
-    process = pp.Process(target=segfault)
+
+
+@pytest.mark.parametrize(
+    ("crash", "number", "line"), CRASHES, ids=[crash.__name__ for crash, _, _ in CRASHES]
+)
+def test_stack_of_a_crash(warm, with_faulthandler, crash, number, line):
+    process = pp.Process(target=crash)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -number
+    assert process.death.signal_name == number.name and process.death.out_of_memory is None
+    assert line in process.death.stack
+    process.close()
+
+
+def test_stack_of_a_crash_before_run(warm, with_faulthandler):
+    if warm == "fork":
+        pytest.skip("fork pickles nothing")
+    process = pp.Process(target=nothing, args=(CrashesOnUnpickling(),))
     process.start()
     process.join(30)
     assert process.exitcode == -signal.SIGSEGV
