@@ -1,7 +1,6 @@
 """Whether the kernel was out of memory, told from its counters: files in the kernel's formats, written here.
 
-No real kill for lack of memory: it needs a control group of one's own, and one below the tests' own counts in the
-files by which whoever runs them judges them.
+Real kills, in control groups of their own: tests/integration/test_memory_groups.py.
 """
 
 from __future__ import annotations
@@ -67,6 +66,27 @@ def test_a_kill_that_was_counted(counter):
     process = pp.ForkProcess(target=kill_self)  # the count is used up
     process.start()
     assert ended(process).out_of_memory is False
+
+
+def test_several_that_are_noticed_one_after_the_other(counter):
+    processes = [pp.ForkProcess(target=signal.pause) for _ in range(3)]
+    for process in processes:
+        process.start()
+    counter(6)
+    for process in processes:
+        process.kill()
+    assert [ended(process).out_of_memory for process in processes] == [True, True, False]
+
+
+def test_a_count_beyond_is_not_kept_for_long(counter, monkeypatch):
+    monkeypatch.setattr(_death, "_SPARE_SECONDS", 0.0)
+    processes = [pp.ForkProcess(target=signal.pause) for _ in range(2)]
+    for process in processes:
+        process.start()
+    counter(6)
+    for process in processes:
+        process.kill()
+    assert [ended(process).out_of_memory for process in processes] == [True, False]
 
 
 def test_a_kill_by_somebody(counter):

@@ -37,14 +37,14 @@ static bool is_still(int fd, uint64_t inode, uint64_t device)
     return i == inode && d == device && i != 0;
 }
 
-static bool strict_overcommit(void)
+static char overcommit(void)
 {
     int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
     char c = 0;
-    bool strict = read(fd, &c, 1) == 1 && c == '2';
+    if (fd < 0) return c;
+    if (read(fd, &c, 1) != 1) c = 0;
     close(fd);
-    return strict;
+    return c;
 }
 
 /* Everything of an arena structure that does not depend on the file's contents. */
@@ -56,7 +56,7 @@ static int open_view(struct arena *a, int fd, int lease_fd)
     identify(fd, &a->file_ino, &a->file_dev);
     identify(lease_fd, &a->lease_ino, &a->lease_dev);
     a->pid = (uint32_t)getpid();
-    a->strict_overcommit = strict_overcommit();
+    a->overcommit = overcommit();
     pthread_mutex_init(&a->private_mutex, NULL);
     pthread_mutex_init(&a->map_mutex, NULL);
     spin_reset_after_fork(a);

@@ -125,7 +125,8 @@ struct arena {
     _Atomic(pthread_t) in_transaction;              /* the thread that has it open; 0: none */
     bool unclosed;                                  /* references that could not be given back for want of memory */
     bool severed;                                   /* see SEVERED */
-    bool strict_overcommit;                         /* vm.overcommit_memory=2: pages must be reserved */
+    char overcommit;                                /* vm.overcommit_memory: '2': pages must be reserved */
+    uint64_t unasked;                               /* bytes of new pages since limits were asked, see memlimit.h */
     uint32_t spin_limit;                            /* adaptive, see word.c */
     uint64_t repairs;                               /* how often we repaired something after a death */
 };

@@ -1,6 +1,7 @@
 /* fill.c: see fill.h. */
 #define _GNU_SOURCE
 #include "fill.h"
+#include "memlimit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -125,7 +126,7 @@ void *fill_private_copy(const void *from, uint64_t size, uint64_t *mapped)
         __atomic_store_n(&pass, left - 1, __ATOMIC_RELAXED);
         return NULL;
     }
-    char *p = private_new(size, mapped);
+    char *p = limits_left_lately() / 2 > size ? private_new(size, mapped) : NULL;
     if (p == NULL) return NULL;
     uint64_t done = 0, begun = thread_ns();
     while (done < size) {

@@ -23,6 +23,7 @@ _Static_assert(sizeof(struct run) == 64, "run header");
 #define LINK_RUN 0xffu
 #define LINK_HUGE 0xfeu
 #define GROW_STEP ((uint64_t)1 << 20)
+#define TIDY_FROM ((uint64_t)2 << 20)
 
 static const uint16_t class_size[HEAP_CLASSES] = {
     64, 96, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024,
@@ -61,11 +62,26 @@ static int cover(struct arena *a, uint64_t end)
     return r;
 }
 
-/* Under vm.overcommit_memory=2 a page that the kernel cannot back is SIGBUS at first touch: ask before. */
+/* Pages that allocations have been promised and that nobody has touched yet: no limit has seen them. */
+static uint64_t promised(struct arena *a)
+{
+    struct stat s;
+    if (fstat(a->fd, &s) != 0) return 0;
+    uint64_t there = (uint64_t)s.st_blocks * 512, all = SH_PEEK(&a->h->used_bytes) + SH_PEEK(&a->h->dirty_free_bytes);
+    return all > there ? all - there : 0;
+}
+
+/* Before new pages are handed out.  Under vm.overcommit_memory=2 one that the kernel cannot back is SIGBUS at first touch. */
 static int reserve_pages(struct arena *a, aoff from, uint64_t size)
 {
-    if (size >= LIMITS_ASK_FROM && !limits_allow(size)) return AR_NOMEM;
-    if (!a->strict_overcommit) return AR_OK;
+    a->unasked += size;
+    if (a->unasked >= LIMITS_ASK_FROM) {
+        uint64_t left = limits_left(), need = size + size / 256 + LIMITS_MARGIN;
+        if (left != NO_LIMIT && (left < need || left - need < promised(a))) return AR_NOMEM;
+        if (limits_absurd(a->overcommit, size)) return AR_NOMEM;
+        a->unasked = 0;
+    }
+    if (a->overcommit != '2') return AR_OK;
     if (!arena_fd_is_ours(a)) return AR_NOMEM;
     return fallocate(a->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)size) == 0 ? AR_OK : AR_NOMEM;
 }
@@ -240,8 +256,8 @@ static aoff run_take(struct arena *a, uint64_t size, bool *clean)
     struct run *r = run_at(a, off);
     uint64_t have = run_size(r), rest = have - size;
     bool was_clean = SH_PEEK(&r->size) & CLEAN;
-    if (cover(a, off + size + (rest ? PAGE : 0)) != AR_OK) return 0;
     if (was_clean && reserve_pages(a, off, size) != AR_OK) return 0;
+    if (cover(a, off + size + (rest ? PAGE : 0)) != AR_OK) return 0;
     bin_remove(a, r);
     txn_set(a, &r->size, size | IN_USE | (was_clean ? CLEAN : 0));
     if (rest) {
@@ -317,7 +333,7 @@ static aoff huge_take(struct arena *a, uint64_t payload, bool *clean)
     }
     if (length < need) return 0;
     aoff off = (aoff)start << WINDOW_BITS;
-    if (cover(a, off + bytes) != AR_OK || reserve_pages(a, off, bytes) != AR_OK) return 0;
+    if (reserve_pages(a, off, bytes) != AR_OK || cover(a, off + bytes) != AR_OK) return 0;
     sh64 *info = arena_ptr(a, off);
     for (uint32_t i = start; i < start + need; i++) set_window_state(a, i, i == start ? WINDOW_HUGE : WINDOW_MORE);
     txn_set(a, &info[0], need);
@@ -426,12 +442,19 @@ void heap_free(struct arena *a, aoff payload)
     }
 }
 
+/* Where memory is limited, half of what is left: the pages that are kept are nobody else's. */
+static uint64_t dirty_limit(void)
+{
+    uint64_t left = limits_left_lately() / 2;
+    return left < DIRTY_LIMIT ? left : DIRTY_LIMIT;
+}
+
 /* The mark "clean" lives in bit 8 of the link word of a block that is about to be freed. */
 bool heap_punch_before_free(struct arena *a, aoff payload)
 {
     struct block_header *b = block_header(a, payload);
     uint64_t size = SH_PEEK(&b->size), link = SH_PEEK(&b->link) & 0xff;
-    if (size < PUNCH_MIN || SH_PEEK(&a->h->dirty_free_bytes) + size <= DIRTY_LIMIT) return false;
+    if (size < PUNCH_MIN || SH_PEEK(&a->h->dirty_free_bytes) + size <= dirty_limit()) return false;
     if (link != LINK_RUN && link != LINK_HUGE) return false;
     if (!arena_fd_is_ours(a)) return false;
     aoff first_page = (payload + PAGE - 1) & SIZE_MASK;
@@ -462,6 +485,24 @@ static bool trim_one(struct arena *a)
             return true;
         }
     return false;
+}
+
+void heap_tidy(struct arena *a)
+{
+    uint64_t dirty = SH_GET(&a->h->dirty_free_bytes), limit;
+    if (dirty < TIDY_FROM || dirty <= (limit = dirty_limit())) return;
+    /* A run at a time: others want the lock. */
+    for (bool more = true; more && SH_GET(&a->h->dirty_free_bytes) > limit / 2;) {
+        if (!arena_begin(a)) return;
+        more = trim_one(a);
+        arena_end(a);
+    }
+}
+
+bool heap_could_trim(struct arena *a, uint64_t size)
+{
+    struct arena_header *h = a->h;
+    return SH_GET(&h->dirty_free_bytes) && size <= SH_GET(&h->limit) && SH_GET(&h->used_bytes) <= SH_GET(&h->limit) - size;
 }
 
 void heap_trim(struct arena *a)

@@ -72,6 +72,8 @@ void block_unmap(struct arena *a, aoff payload, void *p);
  * back to the kernel when enough dirty memory lies free already. */
 bool heap_punch_before_free(struct arena *a, aoff payload);
 void heap_trim(struct arena *a);                    /* gives all free pages back to the kernel */
+void heap_tidy(struct arena *a);                    /* some of them, where small blocks have left more than may be kept */
+bool heap_could_trim(struct arena *a, uint64_t size);   /* whether that could make room for a block that was refused */
 
 /* Full check of every invariant in this file, under the lock; returns NULL or what is wrong.  For tests and doctor. */
 const char *heap_check(struct arena *a);

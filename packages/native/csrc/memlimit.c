@@ -1,4 +1,4 @@
-/* memlimit.c: reads cgroup v2's (and v1's) memory files.  Why: memlimit.h. */
+/* memlimit.c: reads the memory files of control groups.  Why: memlimit.h. */
 #define _GNU_SOURCE
 #include "memlimit.h"
 #include "arena.h"
@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define LOOK_AGAIN_NS 1000000000ull
+#define LATELY_NS 100000000ull
 
 static bool read_text(const char *path, char *text, size_t size)
 {
@@ -39,55 +41,68 @@ static uint64_t reclaimable(const char *folder, const char *key)
     return at ? strtoull(at + strlen(key), NULL, 10) : 0;
 }
 
-static bool room_in(const char *folder, const char *max, const char *now, const char *stat, uint64_t bytes, bool *limited)
+static uint64_t room_in(const char *folder, const char *max, const char *now, const char *stat)
 {
-    uint64_t limit = read_number(folder, max, UINT64_MAX);
-    if (limit >= (uint64_t)1 << 62) return true;
-    *limited = true;
+    uint64_t limit = read_number(folder, max, NO_LIMIT);
+    if (limit >= (uint64_t)1 << 62) return NO_LIMIT;
     uint64_t used = read_number(folder, now, 0), back = reclaimable(folder, stat);
     used = used > back ? used - back : 0;
-    return used < limit && bytes <= limit - used;
+    return used < limit ? limit - used : 0;
 }
 
 /* Walks from our group to the root: any of them may be the tight one.  A container sees its own group as the root. */
-static bool walk(const char *root, const char *group, const char *max, const char *now, const char *stat, uint64_t bytes, bool *limited)
+static uint64_t walk(const char *root, const char *group, const char *max, const char *now, const char *stat)
 {
     char folder[700];
+    uint64_t room = NO_LIMIT;
     snprintf(folder, sizeof folder, "%s%s", root, group);
     for (;;) {
-        if (!room_in(folder, max, now, stat, bytes, limited)) return false;
+        uint64_t here = room_in(folder, max, now, stat);
+        if (here < room) room = here;
         char *slash = strrchr(folder, '/');
-        if (!slash || strlen(folder) <= strlen(root)) return true;
+        if (!slash || strlen(folder) <= strlen(root)) return room;
         *slash = 0;
     }
 }
 
-bool limits_room(const struct limits_files *files, uint64_t bytes, bool *limited)
+uint64_t limits_room(const struct limits_files *files)
 {
     char text[2048], *rest = NULL;
-    bool room = true;
-    *limited = false;
-    if (!read_text(files->own_groups, text, sizeof text)) return true;
-    for (char *line = strtok_r(text, "\n", &rest); line && room; line = strtok_r(NULL, "\n", &rest)) {
+    uint64_t room = NO_LIMIT;
+    if (!read_text(files->own_groups, text, sizeof text)) return room;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         char *group = strchr(line, ':') ? strchr(strchr(line, ':') + 1, ':') : NULL;
         if (!group) continue;
         group++;
         if (strcmp(group, "/") == 0) group = "";
+        uint64_t here = NO_LIMIT;
         if (strncmp(line, "0::", 3) == 0)
-            room = walk(files->v2, group, "memory.max", "memory.current", "inactive_file ", bytes, limited);
+            here = walk(files->v2, group, "memory.max", "memory.current", "inactive_file ");
         else if (strstr(line, ":memory:"))
-            room = walk(files->v1, group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ", bytes, limited);
+            here = walk(files->v1, group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ");
+        if (here < room) room = here;
     }
     return room;
 }
 
-bool limits_allow(uint64_t bytes)
+static _Atomic uint64_t known, known_until;         /* a racy cache is good enough */
+
+uint64_t limits_left(void)
 {
     static const struct limits_files files = { "/proc/self/cgroup", "/sys/fs/cgroup", "/sys/fs/cgroup/memory" };
-    static uint64_t unlimited_until;                /* a racy cache is good enough */
-    uint64_t now = clock_coarse_ns();
-    if (now < unlimited_until) return true;
-    bool limited, room = limits_room(&files, bytes, &limited);
-    if (!limited) unlimited_until = now + LOOK_AGAIN_NS;
+    uint64_t now = clock_coarse_ns(), room = known;
+    if (room == NO_LIMIT && now < known_until) return room;
+    room = limits_room(&files);
+    known = room;
+    known_until = now + (room == NO_LIMIT ? LOOK_AGAIN_NS : LATELY_NS);
     return room;
+}
+
+uint64_t limits_left_lately(void) { return clock_coarse_ns() < known_until ? known : limits_left(); }
+
+bool limits_absurd(char mode, uint64_t bytes)
+{
+    struct sysinfo s;
+    if (mode != '0' || sysinfo(&s) != 0) return false;
+    return bytes / s.mem_unit > (uint64_t)s.totalram + s.totalswap;
 }

@@ -218,6 +218,7 @@ int queue_advance(struct arena *a, struct queue *q, aoff next)
     heap_free(a, old);
     txn_publish(a, &q->head, next);
     arena_end(a);
+    heap_tidy(a);
     return AR_OK;
 }
 

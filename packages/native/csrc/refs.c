@@ -270,7 +270,11 @@ aoff ref_new_raw(struct arena *a, uint64_t size, enum block_kind kind, bool *cle
     /* Before giving up: what dead processes held, and free pages in runs of the wrong size. */
     registry_sweep(a);
     *clean = wanted;
-    return new_once(a, size, kind, clean, true);
+    payload = new_once(a, size, kind, clean, true);
+    if (payload || !heap_could_trim(a, size)) return payload;
+    heap_trim(a);
+    *clean = wanted;
+    return new_once(a, size, kind, clean, false);
 }
 
 aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero)
@@ -361,6 +365,7 @@ void ref_close(struct arena *a, aoff payload)
     ref_release_locked(a, payload);
     arena_end(a);
     if (__builtin_expect(a->unclosed, 0)) close_late(a);
+    heap_tidy(a);
 }
 
 /* -- fork, start and death of other processes ---------------------------------------------------------------- */

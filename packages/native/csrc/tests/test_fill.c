@@ -183,41 +183,82 @@ static void test_limits(void)
     snprintf(v2, sizeof v2, "%s/v2", root);
     snprintf(v1, sizeof v1, "%s/v1", root);
     struct limits_files files = { own, v2, v1 };
-    bool limited;
-    CHECK(limits_room(&files, MB, &limited) && !limited);               /* no control groups */
+    CHECK(limits_room(&files) == NO_LIMIT);                             /* no control groups */
     put("own", "0::/a/b\n");
-    CHECK(limits_room(&files, MB, &limited) && !limited);               /* a group that cannot be seen */
+    CHECK(limits_room(&files) == NO_LIMIT);                             /* a group that cannot be seen */
     put("v2/a/b/memory.max", "max\n");
     put("v2/a/b/memory.current", "1000\n");
-    CHECK(limits_room(&files, UINT64_MAX / 4, &limited) && !limited);
+    CHECK(limits_room(&files) == NO_LIMIT);
     put("v2/a/b/memory.max", "10485760\n");
     put("v2/a/b/memory.current", "4194304\n");
-    CHECK(limits_room(&files, 6 * MB, &limited) && limited);
-    CHECK(!limits_room(&files, 6 * MB + 1, &limited) && limited);
+    CHECK(limits_room(&files) == 6 * MB);
     put("v2/a/b/memory.stat", "anon 5\ninactive_file 2097152\nactive_file 7\n");
-    CHECK(limits_room(&files, 8 * MB, &limited));                       /* file pages are given up */
-    CHECK(!limits_room(&files, 8 * MB + 1, &limited));
+    CHECK(limits_room(&files) == 8 * MB);                               /* file pages are given up */
     put("v2/a/memory.max", "5242880\n");                                /* the group above is tighter */
     put("v2/a/memory.current", "4194304\n");
-    CHECK(limits_room(&files, MB, &limited) && !limits_room(&files, MB + 1, &limited));
+    CHECK(limits_room(&files) == MB);
     put("v2/a/memory.current", "9999999\n");                            /* over it already */
-    CHECK(!limits_room(&files, 1, &limited));
+    CHECK(limits_room(&files) == 0);
     put("v2/a/memory.max", "max\n");
     put("own", "0::/\n");
     put("v2/memory.max", "3145728\n");                                  /* a container sees its group as the root */
     put("v2/memory.current", "1048576\n");
-    CHECK(limits_room(&files, 2 * MB, &limited) && !limits_room(&files, 2 * MB + 1, &limited));
+    CHECK(limits_room(&files) == 2 * MB);
     put("own", "7:cpu:/x\n4:memory:/x\nnonsense\n");
     put("v1/x/memory.limit_in_bytes", "9223372036854771712\n");         /* version 1 has no word for none */
     put("v1/x/memory.usage_in_bytes", "5\n");
-    CHECK(limits_room(&files, UINT64_MAX / 4, &limited) && !limited);
+    CHECK(limits_room(&files) == NO_LIMIT);
     put("v1/x/memory.limit_in_bytes", "1048576\n");
     put("v1/x/memory.usage_in_bytes", "524288\n");
     put("v1/x/memory.stat", "total_inactive_file 262144\n");
-    CHECK(limits_room(&files, 3 * MB / 4, &limited) && limited && !limits_room(&files, 3 * MB / 4 + 1, &limited));
+    CHECK(limits_room(&files) == 3 * MB / 4);
+    put("own", "4:memory:/not/seen/here\n0::/\n");                      /* both versions: the tighter one */
+    put("v1/memory.limit_in_bytes", "2097152\n");
+    CHECK(limits_room(&files) == 2 * MB);
+    put("v1/memory.usage_in_bytes", "2097000\n");
+    CHECK(limits_room(&files) == 152);
     snprintf(command, sizeof command, "rm -rf %s", root);
     CHECK(system(command) == 0);
-    limits_allow(MB);                                                   /* the real files, whatever they say */
+    CHECK(limits_left() >= limits_left() / 2 && limits_left_lately() > 0);  /* the real files, whatever they say */
+    CHECK(limits_absurd('0', (uint64_t)1 << 50) && !limits_absurd('0', MB) && !limits_absurd('1', (uint64_t)1 << 50));
+}
+
+static uint64_t pages_there(void)
+{
+    struct stat s;
+    CHECK(fstat(A->fd, &s) == 0);
+    return (uint64_t)s.st_blocks * 512;
+}
+
+/* As under vm.overcommit_memory=2: an allocation has its pages before anybody touches one. */
+static void test_strict_overcommit(void)
+{
+    static const uint64_t sizes[] = { 20000, MB, 20 * MB };
+    char usual = A->overcommit;
+    A->overcommit = '2';
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        heap_trim(A);
+        bool clean = true;
+        uint64_t before = pages_there();
+        aoff block = ref_new_raw(A, sizes[i], KIND_BLOCK, &clean);
+        CHECK(block && clean && pages_there() >= before + sizes[i]);
+        ref_close(A, block);
+    }
+    heap_trim(A);
+    A->overcommit = usual;
+    CHECK(heap_check(A) == NULL);
+}
+
+/* More than the machine has is refused as the kernel refuses it, and changes nothing. */
+static void test_absurd(void)
+{
+    char usual = A->overcommit;
+    uint64_t used = SH_GET(&A->h->used_bytes);
+    bool clean = true;
+    A->overcommit = '0';
+    CHECK(ref_new_raw(A, (uint64_t)1 << 36 << 4, KIND_BLOCK, &clean) == 0);
+    CHECK(SH_GET(&A->h->used_bytes) <= used && heap_check(A) == NULL);
+    A->overcommit = usual;
 }
 
 int main(void)
@@ -230,6 +271,8 @@ int main(void)
     test_file_size_limit();
     test_scarce();
     test_limits();
+    test_strict_overcommit();
+    test_absurd();
     uint64_t used = SH_GET(&A->h->used_bytes);
     fill_one(3 * MB, 9);
     CHECK(SH_GET(&A->h->used_bytes) == used);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from sys import modules
+from time import monotonic
 
 _SIGKILL = 9
 _STACK_LIMIT = 65536
@@ -98,6 +99,9 @@ def _read_counter(path: str, key: str) -> int | None:
 
 _counter: tuple[str, str] | None = None
 _last: int | None = None
+_spare, _spare_until = 0, 0.0
+_SPARE_SECONDS = 5.0
+"""Kills that were counted beyond the one that was noticed belong to children that are noticed so soon after."""
 
 
 def watch_memory() -> None:
@@ -113,7 +117,7 @@ def watch_memory() -> None:
 
 
 def _out_of_memory(exitcode: int) -> bool | None:
-    global _last
+    global _last, _spare, _spare_until
     if exitcode != -_SIGKILL:
         return None
     if _counter is None or not _counter[0]:
@@ -121,9 +125,15 @@ def _out_of_memory(exitcode: int) -> bool | None:
     value = _read_counter(*_counter)
     if value is None or _last is None:
         return None
-    struck = value > _last
+    new = value - _last
     _last = value
-    return struck
+    if new > 0:
+        _spare, _spare_until = new - 1, monotonic() + _SPARE_SECONDS
+        return True
+    if _spare and monotonic() < _spare_until:
+        _spare -= 1
+        return True
+    return False
 
 
 def new_stack_file() -> int:
