@@ -56,7 +56,8 @@ def test_client_of_cpython_uses_our_server(python: str) -> None:
             timeout=60,
         )
         assert outcome.stdout == "done\n", outcome.stderr
-        assert manager._number_of_objects() == 0, manager._debug_info()
+        # Without the GIL an object goes when the thread that made it runs again.
+        until(lambda: manager._number_of_objects() == 0)
 
 
 @pytest.mark.linux_only
