@@ -257,7 +257,8 @@ if __name__ == "__main__":
         large = pool.apply_async(make, (115 << 20,))
         try:
             large.get(60)
-        except MemoryError:
+        except procession.pool.MaybeEncodingError as error:
+            assert "MemoryError" in str(error), error
             print("refused")
         assert len(pool.apply(make, (1 << 20,)).data) == 1 << 20
     print("good")
