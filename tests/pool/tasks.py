@@ -268,3 +268,27 @@ def nap_at_home(home: int, seconds: float) -> str:
     if os.getpid() == home:
         time.sleep(seconds)
     return "awake"
+
+
+hoarded: list[Any] = []
+
+
+def hoard() -> None:
+    while True:
+        hoarded.append("x" * 1000)
+        hoarded.append([None] * 100)
+
+
+def cannot_even_report() -> None:
+    """As a worker that has not the memory for the report of its MemoryError."""
+    from procession_core import default_reducer
+
+    def no_memory(obj: object) -> bytes:
+        raise MemoryError
+
+    default_reducer.dumps = no_memory  # type: ignore[method-assign,assignment]
+    raise MemoryError
+
+
+def abort() -> None:
+    os.abort()

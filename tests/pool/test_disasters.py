@@ -161,6 +161,30 @@ def test_memory_limit(make_pool: Callable[..., Any]) -> None:
     assert pool.apply(tasks.eat_memory, (10,)) == 10 << 20
 
 
+def test_a_memory_limit_that_small_objects_use_up(make_pool: Callable[..., Any]) -> None:
+    # Nothing is left then, not even for the report, which needs some.
+    pool = make_pool(1, memory_limit=200 << 20)
+    first = pool._pool[0]
+    with pytest.raises(MemoryError) as caught:
+        pool.apply(tasks.hoard)
+    assert "hoard" in str(caught.value.__cause__)
+    first.join(60)
+    assert first.exitcode == 0
+    assert pool.apply(tasks.square, (3,)) == 9
+
+
+@pytest.mark.linux_only
+def test_a_worker_that_dies_of_its_memory_limit(make_pool: Callable[..., Any]) -> None:
+    pool = make_pool(1, memory_limit=300 << 20)
+    with pytest.raises(WorkerDiedError, match="had used up its memory_limit of 314572800 bytes") as caught:
+        pool.apply(tasks.cannot_even_report)
+    assert caught.value.out_of_memory is True and caught.value.stack is None
+    with pytest.raises(WorkerDiedError, match="with a memory_limit .* code in C") as caught:
+        pool.apply(tasks.abort)
+    assert caught.value.out_of_memory is None
+    assert pool.apply(tasks.square, (3,)) == 9
+
+
 def test_killed_while_idle(make_pool: Callable[..., Any]) -> None:
     pool = make_pool(2)
     assert pool.map(tasks.square, range(4), 1) == [0, 1, 4, 9]

@@ -150,3 +150,12 @@ def test_objects_serve_the_chosen_start_method(tmp_path: Path) -> None:
     for native in ("0", ""):
         environment = {**os.environ, "PROCESSION_NATIVE": native}
         subprocess.run([sys.executable, str(tmp_path / "chosen.py")], check=True, timeout=60, env=environment)
+
+
+def test_a_pool_takes_the_options_beyond_the_documented_ones() -> None:
+    with procession.get_context("fork").Pool(1, timeout=30, retries=1, memory_limit=1 << 32) as pool:
+        assert pool.apply(abs, (-3,)) == 3
+    with procession.Pool(1, soft_timeout=30) as pool:
+        assert pool.apply(abs, (-3,)) == 3
+    with pytest.raises(TypeError, match="nonsense"):
+        procession.Pool(1, nonsense=1)

@@ -27,7 +27,7 @@ COPYING = 1e-10
 class Evidence:
     """How a worker ended."""
 
-    __slots__ = ("exitcode", "how", "out_of_memory", "signal_name", "stack")
+    __slots__ = ("exitcode", "hint", "how", "out_of_memory", "signal_name", "stack")
 
     def __init__(
         self,
@@ -36,12 +36,14 @@ class Evidence:
         out_of_memory: bool | None,
         stack: str | None,
         how: str,
+        hint: str = "",
     ) -> None:
         self.exitcode = exitcode
         self.signal_name = signal_name
         self.out_of_memory = out_of_memory
         self.stack = stack
         self.how = how
+        self.hint = hint
 
 
 class Worker:

@@ -13,7 +13,7 @@ from procession_process import start_all
 from ._crew import Crew, Evidence, Worker
 from ._errors import BrokenPoolError, format_traceback
 from ._payload import ERROR, PICKLED, KeptByTask, Payloads, rebuild_error
-from ._transport import open_hub, open_link
+from ._transport import NO_MEMORY, open_hub, open_link
 from ._worker import EXIT_VALUE, FUNCTION, INIT_FAILED, READY, STOP, Setup, work
 
 TYPE_CHECKING = False
@@ -37,6 +37,8 @@ _TERM_GRACE = 1.0
 _STACK_GRACE = 0.2
 """Seconds that a worker whose task ran too long has to write its stack."""
 
+_NO_MEMORY_IN_C = ("SIGABRT", "SIGSEGV", "SIGBUS")
+
 
 class ProcessWorker(Worker):
     """A worker process."""
@@ -51,7 +53,7 @@ class ProcessWorker(Worker):
         self.batch_done = self.kept.release  # type: ignore[method-assign]
         self.process: Any = None
         self.sentinel = -1
-        self._gone_pid: int | None = None
+        self.memory_limit: int | None = None
 
     @property
     def pid(self) -> int | None:  # type: ignore[override]
@@ -86,9 +88,20 @@ class ProcessWorker(Worker):
                 signal_name = f"signal {-exitcode}"
         out_of_memory = getattr(death, "out_of_memory", None)
         how = f"killed by {signal_name}" if signal_name else f"exit code {exitcode}"
+        hint = ""
+        limit = self.memory_limit
+        if out_of_memory:
+            hint = "; the kernel was out of memory: give tasks less data, or the pool fewer workers"
+        elif limit is not None and stack == NO_MEMORY.decode():
+            stack, out_of_memory = None, True
+            hint = (
+                f"; it had used up its memory_limit of {limit} bytes: give tasks less data, or workers more"
+            )
+        elif limit is not None and signal_name in _NO_MEMORY_IN_C:
+            hint = f"; with a memory_limit (here {limit} bytes) that is how code in C may end that gets no memory"
         if out_of_memory:
             how += ", out of memory"
-        return Evidence(exitcode, signal_name, out_of_memory, stack, how)
+        return Evidence(exitcode, signal_name, out_of_memory, stack, how, hint)
 
 
 class ProcessCrew(Crew):
@@ -175,6 +188,7 @@ class ProcessCrew(Crew):
             link.close()
             raise
         worker.process = process
+        worker.memory_limit = self.memory_limit
         return worker
 
     def replace(self, engine: Engine, worker: Worker, expected: bool) -> None:

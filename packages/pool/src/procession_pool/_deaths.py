@@ -25,15 +25,15 @@ class DeathRecords:
         self.count += 1
         evidence = worker.evidence()
         how = evidence.how
-        hint = ""
+        hint = evidence.hint
         kind: type[WorkerDiedError] = WorkerDiedError
         if worker.timed_out:
             kind = TaskTimeoutError
             how = f"ended because {worker.end_reason}"
-        elif evidence.out_of_memory:
-            hint = "; the kernel was out of memory: give tasks less data, or the pool fewer workers"
-        elif worker.end_reason:
+            hint = ""
+        elif worker.end_reason and not evidence.out_of_memory:
             how = f"ended because {worker.end_reason}"
+            hint = ""
         message = f"worker {worker.pid} died ({how}) while it ran {task}, attempt {attempt}{hint}"
         if evidence.stack:
             message = f"{message}\nIts last stack:\n{evidence.stack}"

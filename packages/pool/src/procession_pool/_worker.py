@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found] # the C module: `signal` would import enum in every worker
+import os
 import sys
+from functools import partial
 
 from procession_core import NotSupportedError, debug, default_reducer, info, runtime
 
 from ._errors import MaybeEncodingError, SoftTimeoutError
 from ._payload import KeptUntilRead, Payloads
 from ._task_context import watched
-from ._transport import DUMP_SIGNAL
+from ._transport import DUMP_SIGNAL, NO_MEMORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ def work(link: Any, setup: Setup) -> None:
     kept.positions = channel.positions
     payloads = Payloads(kept, views=True)
     _stacks_to(link.stack_fd)
-    _prepare_memory(setup.memory_limit)
+    memory = _prepare_memory(setup.memory_limit)
     global _state
     _state = WorkerState(setup.number)
     value = None
@@ -139,7 +141,15 @@ def work(link: Any, setup: Setup) -> None:
                 sys.exit(1)
             raise
     channel.emit(READY + _quiet_payload(payloads, value), False)
-    _serve(channel, payloads, kept)
+    try:
+        _serve(channel, payloads, kept, memory)
+    except MemoryError:
+        # Not even its report could be made.
+        if memory is not None:
+            memory.lift()
+            if link.stack_fd >= 0:
+                os.write(link.stack_fd, NO_MEMORY)
+        raise
     if setup.on_exit is not None:
         try:
             value = setup.on_exit()
@@ -162,12 +172,12 @@ def _quiet_payload(payloads: Payloads, value: Any) -> bytes:
     return bytes([tag]) + data
 
 
-def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead) -> None:
+def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead, memory: _MemoryLimit | None) -> None:
     functions: dict[int, Any] = {}
     call: Any
     loads = payloads.loads
     copies = Payloads(kept).loads
-    failed = payloads.failed
+    failed = payloads.failed if memory is None else partial(memory.report, payloads.failed)
     encode = payloads.dumps
     take = channel.next
     run = channel.run
@@ -249,19 +259,40 @@ def _stacks_to(fd: int) -> None:
             pass
 
 
-def _prepare_memory(limit: int | None) -> None:
+class _MemoryLimit:
+    """The limit of this worker's private memory."""
+
+    def __init__(self, limit: int) -> None:
+        if sys.platform == "win32":
+            raise NotSupportedError("Windows cannot limit the memory of a worker: leave out memory_limit")
+        import resource
+
+        kind = resource.RLIMIT_DATA
+        hard = resource.getrlimit(kind)[1]
+        # With next to no memory left these must not need any.
+        self._set: Callable[[], object] = partial(
+            resource.setrlimit, kind, (limit if hard < 0 else min(limit, hard), hard)
+        )
+        self.lift: Callable[[], object] = partial(resource.setrlimit, kind, (hard, hard))
+        self._set()
+
+    def report(
+        self, failed: Callable[[BaseException], tuple[int, bytes]], error: BaseException
+    ) -> tuple[int, bytes]:
+        """Return the payload of *error*; that of a lack of memory needs some."""
+        self.lift()
+        try:
+            return failed(error)
+        finally:
+            self._set()
+
+
+def _prepare_memory(limit: int | None) -> _MemoryLimit | None:
     import gc
 
     # What was inherited is not looked at again, so its pages stay shared with the parent.
     gc.freeze()
-    if limit is None:
-        return
-    if sys.platform == "win32":
-        raise NotSupportedError("Windows cannot limit the memory of a worker: leave out memory_limit")
-    import resource
-
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+    return None if limit is None else _MemoryLimit(limit)
 
 
 def _orphaned() -> bool:

@@ -223,10 +223,15 @@ class BaseContext:
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
+        **options: Any,
     ) -> Any:
-        """Return a pool of worker processes that are started by this context's method."""
+        """Return a pool of worker processes that are started by this context's method.
+
+        *options* are those of ``procession_pool.Pool`` beyond the documented parameters: ``timeout``,
+        ``soft_timeout``, ``retries``, ``memory_limit`` and so on.
+        """
         make = load("procession_pool").Pool
-        return make(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+        return make(processes, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
 
     def Manager(self) -> Any:
         """Return a started SyncManager: objects that live in a server process and are used through proxies."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from procession_shm import native
 
-from ._stacks import DUMP_SIGNAL
+from ._stacks import DUMP_SIGNAL, NO_MEMORY
 
 TYPE_CHECKING = False
 
@@ -23,4 +23,4 @@ else:
     if not TYPE_CHECKING:
         from ._portable import open_hub, open_link
 
-__all__ = ("DUMP_SIGNAL", "open_hub", "open_link")
+__all__ = ("DUMP_SIGNAL", "NO_MEMORY", "open_hub", "open_link")

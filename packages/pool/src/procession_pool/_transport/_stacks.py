@@ -23,6 +23,9 @@ DUMP_SIGNAL: int | None = (
 )
 """Sent to a worker whose time is over, before it is killed."""
 
+NO_MEMORY = b"no memory was left within memory_limit\n"
+"""Instead of a stack: a worker could not even report the MemoryError of its task."""
+
 
 class StackFile:
     """A file without a name into which the worker's faulthandler writes; -1 where there is none."""
