@@ -1,279 +1,32 @@
-/* py_arena.c: the arena, its blocks and processes, for Python. */
+/* py_arena.c: the arena and the processes of its tree, for Python; objects in it: py_shared.c. */
 #include "py_arena.h"
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
-#include <structmember.h>
-#include <unistd.h>
 
-PyTypeObject *shared_type;
 uint32_t core_events;
-static PyTypeObject *block_type, *parcel_type;
-static struct { PyTypeObject *type; shared_opened opened; } kinds[KIND_MAX];
-
-/* -- Shared -------------------------------------------------------------------------------------------------- */
-
-int shared_attach(SharedObject *self, aoff payload)
-{
-    struct arena *a = process_arena;
-    enum block_kind kind = block_kind(a, payload);
-    void *p = block_map(a, payload);
-    if (!p) {
-        ref_close(a, payload);
-        core_raise(AR_NOMEM, "mapping shared memory");
-        return -1;
-    }
-    self->offset = payload;
-    self->generation = block_generation(a, payload);
-    self->kind = kind;
-    self->payload = p;
-    return 0;
-}
-
-PyObject *shared_wrap(PyTypeObject *type, aoff payload)
-{
-    PyObject *self = ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-    if (!self) {
-        ref_close(process_arena, payload);
-        return NULL;
-    }
-    if (shared_attach((SharedObject *)self, payload) < 0) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    return self;
-}
-
-void shared_detach(SharedObject *self)
-{
-    aoff payload = self->offset;
-    if (!payload) return;
-    self->offset = 0;
-    block_unmap(process_arena, payload, self->payload);
-    ref_close(process_arena, payload);
-}
-
-void shared_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    if (((SharedObject *)self)->weakrefs) PyObject_ClearWeakRefs(self);
-    shared_detach((SharedObject *)self);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
-}
-
-void shared_register(enum block_kind kind, PyTypeObject *type, shared_opened opened)
-{
-    kinds[kind].type = type;
-    if (opened) kinds[kind].opened = opened;
-}
-
-PyObject *shared_open(enum block_kind kind, aoff payload)
-{
-    PyTypeObject *type = kind < KIND_MAX ? kinds[kind].type : NULL;
-    if (!type) {
-        ref_close(process_arena, payload);
-        return core_raise(AR_KIND, "opening a shared object");
-    }
-    PyObject *self = shared_wrap(type, payload);
-    if (self && kinds[kind].opened && kinds[kind].opened(self) < 0) Py_CLEAR(self);
-    return self;
-}
-
-static PyObject *shared_handle(PyObject *self, PyObject *unused)
-{
-    (void)unused;
-    SharedObject *s = (SharedObject *)self;
-    if (!s->offset) {
-        PyErr_SetString(PyExc_ValueError, "this shared object is not initialised");
-        return NULL;
-    }
-    return Py_BuildValue("(KKKi)", (unsigned long long)process_arena->id, (unsigned long long)s->offset,
-                         (unsigned long long)s->generation, (int)s->kind);
-}
-
-static PyObject *shared_references(PyObject *self, PyObject *unused)
-{
-    (void)unused;
-    SharedObject *s = (SharedObject *)self;
-    if (!s->offset) return PyLong_FromLong(0);
-    return PyLong_FromUnsignedLongLong(SH_GET(&block_header(process_arena, s->offset)->refs));
-}
-
-static PyMethodDef shared_methods[] = {
-    { "handle", shared_handle, METH_NOARGS,
-      "handle()\n--\n\n(arena id, offset, generation, kind): names the object to any process of the tree; keeps nothing alive." },
-    { "references", shared_references, METH_NOARGS,
-      "references()\n--\n\nHow many processes and messages hold the object." },
-    { NULL, NULL, 0, NULL },
-};
-static PyMemberDef shared_members[] = {
-    { "__weaklistoffset__", T_PYSSIZET, offsetof(SharedObject, weakrefs), READONLY, NULL },
-    { NULL, 0, 0, 0, NULL },
-};
-static PyType_Slot shared_slots[] = {
-    { Py_tp_doc, "Base of everything that lives in the arena." },
-    { Py_tp_dealloc, shared_dealloc },
-    { Py_tp_methods, shared_methods },
-    { Py_tp_members, shared_members },
-    { 0, NULL },
-};
-static PyType_Spec shared_spec = {
-    "procession_native._core.Shared", sizeof(SharedObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, shared_slots,
-};
-
-/* -- Block --------------------------------------------------------------------------------------------------- */
-
-static PyObject *block_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    static char *names[] = { "size", "zero", NULL };
-    long long size;
-    int zero = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "L|p:Block", names, &size, &zero)) return NULL;
-    if (size < 0) return PyErr_Format(PyExc_ValueError, "size must be 0 or more bytes, not %lld", size);
-    if (core_ensure() < 0) return NULL;
-    aoff payload;
-    Py_BEGIN_ALLOW_THREADS
-    payload = ref_new(process_arena, (uint64_t)(size ? size : 1), KIND_BLOCK, zero);
-    Py_END_ALLOW_THREADS
-    if (!payload) return core_raise(AR_NOMEM, "allocating a block");
-    return shared_wrap(type, payload);
-}
-
-static int block_getbuffer(PyObject *self, Py_buffer *view, int flags)
-{
-    SharedObject *s = (SharedObject *)self;
-    if (!s->offset) {
-        PyErr_SetString(PyExc_ValueError, "this block is not initialised");
-        view->obj = NULL;
-        return -1;
-    }
-    return PyBuffer_FillInfo(view, self, s->payload, (Py_ssize_t)block_size(process_arena, s->offset), 0, flags);
-}
-
-static PyObject *block_get_size(PyObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(block_size(process_arena, ((SharedObject *)self)->offset));
-}
-
-static PyObject *block_get_address(PyObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromVoidPtr(((SharedObject *)self)->payload);
-}
-
-static PyGetSetDef block_getset[] = {
-    { "size", block_get_size, NULL, "Size in bytes.", NULL },
-    { "address", block_get_address, NULL, "Where the memory is mapped in this process.", NULL },
-    { NULL, NULL, NULL, NULL, NULL },
-};
-static PyType_Slot block_slots[] = {
-    { Py_tp_doc, "Block(size, zero=False)\n--\n\nBytes of arena memory; a writable buffer, freed with the last reference in any process.\n\n"
-                 "Raises MemoryError if a limit forbids it." },
-    { Py_tp_new, block_new },
-    { Py_tp_dealloc, shared_dealloc },
-    { Py_tp_getset, block_getset },
-    { Py_bf_getbuffer, block_getbuffer },
-    { 0, NULL },
-};
-static PyType_Spec block_spec = {
-    "procession_native._core.Block", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, block_slots,
-};
-
-static PyType_Slot parcel_slots[] = {
-    { Py_tp_doc, "Owns references on other shared objects; made by hold_refs()." },
-    { Py_tp_dealloc, shared_dealloc },
-    { 0, NULL },
-};
-static PyType_Spec parcel_spec = {
-    "procession_native._core.Parcel", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, parcel_slots,
-};
-
-static PyObject *hold_refs(PyObject *module, PyObject *sequence)
-{
-    (void)module;
-    Py_ssize_t n = PySequence_Size(sequence);
-    if (n < 0 || core_ensure() < 0) return NULL;
-    aoff *items = PyMem_Malloc(sizeof *items * (size_t)(n ? n : 1));
-    if (!items) return PyErr_NoMemory();
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *o = PySequence_GetItem(sequence, i);
-        if (!o || !PyObject_TypeCheck(o, shared_type) || !((SharedObject *)o)->offset) {
-            if (o) PyErr_Format(PyExc_TypeError, "hold_refs() takes shared objects, not %R", o);
-            Py_XDECREF(o);
-            PyMem_Free(items);
-            return NULL;
-        }
-        items[i] = ((SharedObject *)o)->offset;
-        Py_DECREF(o);                              /* the sequence keeps it alive */
-    }
-    aoff payload = parcel_new(process_arena, items, (uint32_t)n);
-    PyMem_Free(items);
-    if (!payload) return core_raise(AR_NOMEM, "holding references");
-    return shared_open(KIND_PARCEL, payload);
-}
-
-/* -- handles ------------------------------------------------------------------------------------------------- */
-
-static PyObject *open_handle(PyObject *module, PyObject *handle)
-{
-    (void)module;
-    unsigned long long id, offset, generation;
-    int kind;
-    if (!PyTuple_Check(handle)) return PyErr_Format(PyExc_TypeError, "a handle is a tuple of four integers, not %R", handle);
-    if (!PyArg_ParseTuple(handle, "KKKi:open_handle", &id, &offset, &generation, &kind)) return NULL;
-    if (!process_arena) return core_raise(AR_FOREIGN, "opening a shared object");
-    if (kind <= KIND_LEDGER || kind >= KIND_MAX || !kinds[kind].type) return core_raise(AR_KIND, "opening a shared object");
-    int r = ref_open(process_arena, id, offset, generation, (enum block_kind)kind);
-    if (r != AR_OK) return core_raise(r, "opening a shared object");
-    return shared_open((enum block_kind)kind, offset);
-}
-
-static PyObject *register_type(PyObject *module, PyObject *args)
-{
-    (void)module;
-    int kind;
-    PyObject *type;
-    if (!PyArg_ParseTuple(args, "iO!:register_type", &kind, &PyType_Type, &type)) return NULL;
-    if (kind <= 0 || kind >= KIND_MAX || !kinds[kind].type || !PyType_IsSubtype((PyTypeObject *)type, kinds[kind].type))
-        return PyErr_Format(PyExc_TypeError, "%R does not derive from the core's type of kind %d", type, kind);
-    Py_INCREF(type);                               /* for good: the core makes instances of it at any time */
-    kinds[kind].type = (PyTypeObject *)type;
-    Py_RETURN_NONE;
-}
 
 /* -- the tree ------------------------------------------------------------------------------------------------ */
 
-static PyObject *py_ensure(PyObject *m, PyObject *n)
+static PyObject *py_ensure(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     if (core_ensure() < 0) return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *py_attached(PyObject *m, PyObject *n)
+static PyObject *py_attached(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     return PyBool_FromLong(process_arena != NULL);
 }
 
-static PyObject *py_fds(PyObject *m, PyObject *n)
+static PyObject *py_fds(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     if (core_ensure() < 0) return NULL;
     return Py_BuildValue("(ii)", process_arena->fd, process_arena->lease_fd);
 }
 
-static PyObject *py_attach(PyObject *m, PyObject *args)
+static PyObject *py_attach(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     int fd, lease_fd;
     unsigned int slot, generation;
     if (!PyArg_ParseTuple(args, "iiII:attach", &fd, &lease_fd, &slot, &generation)) return NULL;
@@ -298,17 +51,14 @@ static PyObject *py_attach(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_settle(PyObject *m, PyObject *n)
+static PyObject *py_settle(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     if (process_arena) ref_settle(process_arena);
     Py_RETURN_NONE;
 }
 
-static PyObject *py_reserve_slot(PyObject *m, PyObject *args)
+static PyObject *py_reserve_slot(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     const char *name;
     uint32_t slot, generation;
     if (!PyArg_ParseTuple(args, "s:reserve_slot", &name) || core_ensure() < 0) return NULL;
@@ -327,18 +77,16 @@ static int parse_slot(PyObject *args, const char *format, uint32_t *slot, uint32
     return -1;
 }
 
-static PyObject *py_cancel_slot(PyObject *m, PyObject *args)
+static PyObject *py_cancel_slot(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     uint32_t slot, generation;
     if (parse_slot(args, "II:cancel_slot", &slot, &generation) < 0) return NULL;
     registry_cancel(process_arena, slot, generation);
     Py_RETURN_NONE;
 }
 
-static PyObject *py_child_started(PyObject *m, PyObject *args)
+static PyObject *py_child_started(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     uint32_t slot, generation;
     unsigned int pid;
     if (!PyArg_ParseTuple(args, "III:child_started", &slot, &generation, &pid) || core_ensure() < 0) return NULL;
@@ -347,18 +95,15 @@ static PyObject *py_child_started(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_forked(PyObject *m, PyObject *args)
+static PyObject *py_forked(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     unsigned int pid;
     if (!PyArg_ParseTuple(args, "I:forked", &pid)) return NULL;
     return PyBool_FromLong(!process_arena || registry_forked(process_arena, pid));
 }
 
-static PyObject *py_severed(PyObject *m, PyObject *n)
+static PyObject *py_severed(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     return PyBool_FromLong(process_arena && process_arena->severed);
 }
 
@@ -371,9 +116,8 @@ static int hold_for(struct arena *a, uint32_t slot, uint32_t generation, aoff pa
     return r;
 }
 
-static PyObject *py_slot_hold(PyObject *m, PyObject *args)
+static PyObject *py_slot_hold(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     uint32_t slot, generation;
     PyObject *o;
     if (!PyArg_ParseTuple(args, "IIO!:slot_hold", &slot, &generation, shared_type, &o) || core_ensure() < 0) return NULL;
@@ -384,18 +128,16 @@ static PyObject *py_slot_hold(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_next_fork_uses(PyObject *m, PyObject *args)
+static PyObject *py_next_fork_uses(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     uint32_t slot, generation;
     if (parse_slot(args, "II:next_fork_uses", &slot, &generation) < 0) return NULL;
     registry_fork_uses(slot, generation);
     Py_RETURN_NONE;
 }
 
-static PyObject *py_move(PyObject *m, PyObject *args)
+static PyObject *py_move(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     uint32_t slot, generation;
     if (parse_slot(args, "II:move", &slot, &generation) < 0) return NULL;
     int r = registry_move(process_arena, slot, generation);
@@ -403,9 +145,8 @@ static PyObject *py_move(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_set_name(PyObject *m, PyObject *arg)
+static PyObject *py_set_name(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     Py_ssize_t n;
     const char *name = PyUnicode_AsUTF8AndSize(arg, &n);
     if (!name) return NULL;
@@ -413,9 +154,8 @@ static PyObject *py_set_name(PyObject *m, PyObject *arg)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_note_exit(PyObject *m, PyObject *args)
+static PyObject *py_note_exit(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     unsigned int pid;
     int status;
     if (!PyArg_ParseTuple(args, "Ii:note_exit", &pid, &status)) return NULL;
@@ -428,9 +168,8 @@ static PyObject *py_note_exit(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_set_exit_status(PyObject *m, PyObject *args)
+static PyObject *py_set_exit_status(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     uint32_t slot, generation;
     int status;
     if (!PyArg_ParseTuple(args, "IIi:set_exit_status", &slot, &generation, &status) || core_ensure() < 0) return NULL;
@@ -440,26 +179,21 @@ static PyObject *py_set_exit_status(PyObject *m, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_self_slot(PyObject *m, PyObject *n)
+static PyObject *py_self_slot(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     if (core_ensure() < 0) return NULL;
     return Py_BuildValue("(II)", process_arena->self_slot, process_arena->self_generation);
 }
 
-static PyObject *py_slot_alive(PyObject *m, PyObject *args)
+static PyObject *py_slot_alive(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     uint32_t slot, generation;
     if (parse_slot(args, "II:slot_alive", &slot, &generation) < 0) return NULL;
     return PyBool_FromLong(registry_alive(process_arena, slot, generation & 0xffff));
 }
 
-static PyObject *py_sweep(PyObject *m, PyObject *n)
+static PyObject *py_sweep(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     int k = 0;
     if (process_arena) {
         Py_BEGIN_ALLOW_THREADS
@@ -480,10 +214,8 @@ const char *core_slot_state(uint64_t word)
     return slot_state(word) == SLOT_LIVE ? "live" : slot_state(word) == SLOT_STARTING ? "starting" : "dead";
 }
 
-static PyObject *py_processes(PyObject *m, PyObject *n)
+static PyObject *py_processes(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     PyObject *list = PyList_New(0);
     if (!list || !process_arena) return list;
     struct arena *a = process_arena;
@@ -511,10 +243,8 @@ static PyObject *py_processes(PyObject *m, PyObject *n)
     return list;
 }
 
-static PyObject *py_memory(PyObject *m, PyObject *n)
+static PyObject *py_memory(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     if (core_ensure() < 0) return NULL;
     /* What nobody refers to is not in use, even if its parts wait to be taken apart. */
     if (arena_begin(process_arena)) {
@@ -530,9 +260,8 @@ static PyObject *py_memory(PyObject *m, PyObject *n)
                          (unsigned long long)process_arena->repairs);
 }
 
-static PyObject *py_set_limit(PyObject *m, PyObject *arg)
+static PyObject *py_set_limit(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     uint64_t limit = UINT64_MAX;
     if (arg != Py_None) {
         long long v = PyLong_AsLongLong(arg);
@@ -545,10 +274,8 @@ static PyObject *py_set_limit(PyObject *m, PyObject *arg)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_trim(PyObject *m, PyObject *n)
+static PyObject *py_trim(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     if (process_arena) {
         Py_BEGIN_ALLOW_THREADS
         heap_trim(process_arena);
@@ -557,10 +284,8 @@ static PyObject *py_trim(PyObject *m, PyObject *n)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_check(PyObject *m, PyObject *n)
+static PyObject *py_check(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     if (!process_arena) Py_RETURN_NONE;
     const char *wrong = heap_check(process_arena);
     if (!wrong) Py_RETURN_NONE;
@@ -602,27 +327,7 @@ static PyMethodDef functions[] = {
     { "set_limit", py_set_limit, METH_O, "set_limit(bytes)\n--\n\nMost bytes that blocks may use in this tree; None: no limit." },
     { "trim", py_trim, METH_NOARGS, "trim()\n--\n\nGive free memory back to the kernel now." },
     { "check", py_check, METH_NOARGS, "check()\n--\n\nCheck the heap's every invariant; None, or what is wrong." },
-    { "open_handle", open_handle, METH_O,
-      "open_handle(handle)\n--\n\nThe object that a handle names.  Raises ForeignTreeError, StaleHandleError, ValueError, MemoryError." },
-    { "register_type", register_type, METH_VARARGS,
-      "register_type(kind, cls)\n--\n\nopen_handle() makes instances of cls, which derives from the core's type of that kind." },
-    { "hold_refs", hold_refs, METH_O, "hold_refs(shared_objects)\n--\n\nA Parcel that owns a reference on each." },
     { NULL, NULL, 0, NULL },
 };
 
-static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base, const char *name)
-{
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
-    if (!type || PyModule_AddObjectRef(module, name, type) < 0) return NULL;
-    return (PyTypeObject *)type;
-}
-
-int procession_add_arena(PyObject *module)
-{
-    if (!(shared_type = add_type(module, &shared_spec, NULL, "Shared"))) return -1;
-    if (!(block_type = add_type(module, &block_spec, shared_type, "Block"))) return -1;
-    if (!(parcel_type = add_type(module, &parcel_spec, shared_type, "Parcel"))) return -1;
-    shared_register(KIND_BLOCK, block_type, NULL);
-    shared_register(KIND_PARCEL, parcel_type, NULL);
-    return PyModule_AddFunctions(module, functions);
-}
+int procession_add_arena(PyObject *module) { return PyModule_AddFunctions(module, functions); }

@@ -26,6 +26,16 @@ typedef struct {
 extern PyTypeObject *shared_type;            /* _core.Shared */
 extern uint32_t core_events;                 /* counts what this process has heard of the others: waits that are over, deaths */
 
+/* How a function with METH_FASTCALL stands in a table. */
+#define CORE_FAST(function) ((PyCFunction)(void (*)(void))(function))
+
+/* Objects of the core's types.  core_alloc: all zero; NULL with an exception.  core_free: what a tp_dealloc ends with;
+ * core_dealloc_gc: the whole of one.  core_add_type: NULL with an exception. */
+void *core_alloc(PyTypeObject *type);
+void core_free(void *self);
+void core_dealloc_gc(PyObject *self, inquiry clear);
+PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base);
+
 /* Makes process_arena exist; -1 with an exception. */
 int core_ensure(void);
 
@@ -42,14 +52,33 @@ void shared_detach(SharedObject *self);      /* gives the reference back; safe t
 typedef int (*shared_opened)(PyObject *self);
 void shared_register(enum block_kind kind, PyTypeObject *type, shared_opened opened);
 PyObject *shared_open(enum block_kind kind, aoff payload);  /* takes over one private reference */
+/* A private reference on what a handle names, of a kind that `type` (NULL: any) is made for: its payload; 0 with an exception. */
+aoff shared_claim(PyObject *handle, PyTypeObject *type);
 
-/* Exceptions.  core_error(name) gives the class bound by bind_errors(), or RuntimeError.  Borrowed. */
+/* A copy; one of CORE_COPY_ALONE bytes and more lets other threads run. */
+#define CORE_COPY_ALONE (256u << 10)
+void core_copy(void *to, const void *from, size_t size);
+
+/* Lets go of what stands there and keeps the object instead. */
+static inline void core_keep(PyObject **place, PyObject *object)
+{
+    PyObject *old = *place;
+    *place = Py_NewRef(object);
+    Py_XDECREF(old);
+}
+
+/* Offsets of the shared objects in a list, to be freed with PyMem_Free(); NULL with an exception. */
+aoff *shared_offsets(PyObject *list, const char *function, uint32_t *count);
+
+/* Exceptions.  core_exception(which) gives the class bound by bind_errors(), or RuntimeError.  Borrowed. */
 enum core_exception {
     CORE_OWNER_DIED, CORE_PEER_DIED, CORE_FOREIGN_TREE, CORE_STALE_HANDLE, CORE_SHUTDOWN, CORE_BROKEN_BARRIER,
     CORE_EMPTY, CORE_FULL, CORE_EXCEPTIONS
 };
 PyObject *core_exception(enum core_exception which);
 PyObject *core_raise(int status, const char *what);        /* NULL; an exception that fits a negative AR_ status */
+PyObject *core_caught(void);                               /* the current exception, with its traceback, which is cleared */
+void core_rethrow(PyObject *error);                        /* takes the reference over */
 
 /* Fast-call arguments, by position or by the names in `known` (which ends with NULL), into slots that hold NULL; the
  * first `required` must be given.  0, or -1 with TypeError. */
@@ -71,15 +100,21 @@ static inline void core_waits_for(struct arena *a, aoff what)
 PyObject *core_slot_name(struct slot *s);
 const char *core_slot_state(uint64_t word);
 
-/* The parts; absent ones are skipped by py_module.c. */
+/* The parts of the module, in the order of py_module.c. */
+int procession_add_shared(PyObject *module);
 int procession_add_arena(PyObject *module);
-int procession_add_outside(PyObject *module);
-int procession_add_sync(PyObject *module) __attribute__((weak));
-int procession_add_queue(PyObject *module) __attribute__((weak));
-int procession_add_frame(PyObject *module) __attribute__((weak));
-int procession_add_cells(PyObject *module) __attribute__((weak));
-int procession_add_channel(PyObject *module) __attribute__((weak));
-int procession_add_guard(PyObject *module) __attribute__((weak));
 int procession_add_life(PyObject *module);
+int procession_add_outside(PyObject *module);
+int procession_add_sync(PyObject *module);
+int procession_add_queue(PyObject *module);
+int procession_add_frame(PyObject *module);
+int procession_add_value(PyObject *module);
+int procession_add_array(PyObject *module);
+int procession_add_mapping(PyObject *module);
+int procession_add_names(PyObject *module);
+int procession_add_beside(PyObject *module);
+int procession_add_pack(PyObject *module);
+int procession_add_channel(PyObject *module);
+int procession_add_guard(PyObject *module);
 
 #endif

@@ -1,5 +1,7 @@
-/* py_arguments.c: arguments of METH_FASTCALL functions; PyArg_ParseTupleAndKeywords would need a tuple and a dict. */
+/* py_arguments.c: arguments of METH_FASTCALL functions (PyArg_ParseTupleAndKeywords would need a tuple and a dict), timeouts. */
 #include "py_arena.h"
+
+#include <math.h>
 
 int core_arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
                    int required, PyObject **into)
@@ -28,5 +30,31 @@ int core_arguments(const char *function, PyObject *const *args, Py_ssize_t n, Py
             PyErr_Format(PyExc_TypeError, "%s() missing required argument '%s'", function, known[k]);
             return -1;
         }
+    return 0;
+}
+
+int core_deadline(PyObject *timeout, uint64_t *deadline)
+{
+    if (timeout == NULL || timeout == Py_None) {
+        *deadline = WAIT_FOREVER;
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(timeout);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_TypeError)) return -1;
+        PyErr_Clear();
+        PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %R", timeout);
+        return -1;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
+        return -1;
+    }
+    if (seconds <= 0)
+        *deadline = 0;
+    else if (seconds > 1e9)
+        *deadline = WAIT_FOREVER;
+    else
+        *deadline = clock_ns() + (uint64_t)(seconds * 1e9);
     return 0;
 }

@@ -256,5 +256,5 @@ static PyType_Spec array_spec = {
 
 int procession_add_array(PyObject *module)
 {
-    return cells_add_type(module, &array_spec, "SyncArray", NULL);
+    return core_add_type(module, &array_spec, NULL) ? 0 : -1;
 }

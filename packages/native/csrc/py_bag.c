@@ -17,21 +17,11 @@ static PyObject *bag_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 static PyObject *bag_put_method(PyObject *self, PyObject *sequence)
 {
-    Py_ssize_t n = PyList_Size(sequence);
-    if (n < 0) return NULL;
-    aoff *items = PyMem_Malloc(sizeof *items * (size_t)(n ? n : 1));
-    if (!items) return PyErr_NoMemory();
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *o = PyList_GetItem(sequence, i);
-        if (!o || !PyObject_TypeCheck(o, shared_type) || !((SharedObject *)o)->offset) {
-            if (o) PyErr_Format(PyExc_TypeError, "put() takes a list of shared objects, not of %R", o);
-            PyMem_Free(items);
-            return NULL;
-        }
-        items[i] = ((SharedObject *)o)->offset;
-    }
+    uint32_t n;
+    aoff *items = shared_offsets(sequence, "put", &n);
+    if (!items) return NULL;
     uint64_t generation = 0;
-    aoff entry = bag_put(process_arena, ((SharedObject *)self)->offset, items, (uint32_t)n, &generation);
+    aoff entry = bag_put(process_arena, ((SharedObject *)self)->offset, items, n, &generation);
     PyMem_Free(items);
     if (!entry) return core_raise(AR_NOMEM, "holding what a message names");
     return Py_BuildValue("KK", (unsigned long long)entry, (unsigned long long)generation);
@@ -65,8 +55,8 @@ static PyType_Spec bag_spec = {
 int procession_add_bag(PyObject *module)
 {
     bag_setup();
-    bag_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &bag_spec, (PyObject *)shared_type);
-    if (!bag_type || PyModule_AddObjectRef(module, "Bag", (PyObject *)bag_type) < 0) return -1;
+    bag_type = core_add_type(module, &bag_spec, shared_type);
+    if (!bag_type) return -1;
     shared_register(KIND_BAG, bag_type, NULL);
     return 0;
 }

@@ -26,7 +26,6 @@ static uint64_t in_place;       /* bytes of large buffers that this process uses
 
 static void received_dealloc(PyObject *op)
 {
-    PyTypeObject *type = Py_TYPE(op);
     Received *self = (Received *)op;
     if (self->block == NULL) {
         fill_private_free(self->start, self->mapped);
@@ -34,9 +33,7 @@ static void received_dealloc(PyObject *op)
         Py_DECREF(self->block);
         __atomic_fetch_sub(&in_place, (uint64_t)self->size, __ATOMIC_RELAXED);
     }
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(op);
-    Py_DECREF(type);
+    core_free(op);
 }
 
 static int received_getbuffer(PyObject *op, Py_buffer *view, int flags)
@@ -69,7 +66,7 @@ static PyObject *receive(PyObject *block, uint64_t size, bool views)
         copy = fill_private_copy(start, size, &mapped);
         Py_END_ALLOW_THREADS
     }
-    Received *self = (Received *)((allocfunc)PyType_GetSlot(received_type, Py_tp_alloc))(received_type, 0);
+    Received *self = core_alloc(received_type);
     if (self == NULL) {
         if (copy != NULL) fill_private_free(copy, mapped);
         return NULL;
@@ -228,6 +225,6 @@ int beside_open(PyObject *data, bool views, PyObject **pickle, PyObject **buffer
 
 int procession_add_beside(PyObject *module)
 {
-    received_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &received_spec, NULL);
-    return received_type == NULL || PyModule_AddObjectRef(module, "Received", (PyObject *)received_type) < 0 ? -1 : 0;
+    received_type = core_add_type(module, &received_spec, NULL);
+    return received_type == NULL ? -1 : 0;
 }

@@ -116,8 +116,6 @@ static struct sync_lock *core_lock_of(PyObject *lock, bool *again)
     return shared->payload;
 }
 
-struct kept;
-
 /* ---- what both wrappers have: the object, its memory, its lock ------------------------------------------------------ */
 
 int cell_not_bound(void)
@@ -181,10 +179,7 @@ int cell_clear(PyObject *op)
     return 0;
 }
 
-void cell_dealloc(PyObject *op)
-{
-    cells_dealloc(op, cell_clear);
-}
+void cell_dealloc(PyObject *op) { core_dealloc_gc(op, cell_clear); }
 
 PyObject *cell_get_lock(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -214,37 +209,4 @@ int cell_getbuffer(PyObject *op, Py_buffer *view, int flags)
     view->obj = NULL;
     if (self->obj == NULL) return cell_not_bound();
     return PyObject_GetBuffer(self->obj, view, flags);
-}
-
-/* ---- the module -------------------------------------------------------------------------------------------------- */
-
-void cells_dealloc(PyObject *op, inquiry clear)
-{
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_UnTrack(op);
-    clear(op);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(op);
-    Py_DECREF(type);
-}
-
-int cells_add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTypeObject **keep)
-{
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    if (type == NULL) return -1;
-    if (keep != NULL) {
-        Py_INCREF(type);
-        *keep = (PyTypeObject *)type;
-    }
-    int done = PyModule_AddObjectRef(module, name, type);
-    Py_DECREF(type);
-    return done;
-}
-
-int procession_add_cells(PyObject *module)
-{
-    if (procession_add_mapping(module) < 0 || procession_add_value(module) < 0 || procession_add_array(module) < 0
-        || procession_add_names(module) < 0 || procession_add_beside(module) < 0)
-        return -1;
-    return procession_add_pack(module);
 }

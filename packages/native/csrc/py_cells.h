@@ -1,12 +1,8 @@
-/* py_cells.h: what the accessors of shared cells have in common.
+/* py_cells.h: what the accessors of synchronized ctypes objects have in common.
  *
  *   py_cells.c     numbers in memory, the lock, what both wrappers have
  *   py_value.c     SyncValue: value and atomics of a synchronized ctypes scalar
  *   py_array.c     SyncArray: elements and slices of a synchronized ctypes array
- *   py_mapping.c   Mapping, CellList, block_fill
- *   py_names.c     tracked names of segments
- *   py_pack.c      messages
- *   py_beside.c    their big buffers
  *
  * The synchronized accessors take the wrapper's lock without a call through Python where it is one of the core's
  * own, and touch the memory themselves where the element is a plain number; everything else goes through the
@@ -120,16 +116,5 @@ static inline PyObject *cell_leave_with(Cell *self, PyObject *result)
     }
     return result;
 }
-
-/* ---- the parts of procession_add_cells() ---- */
-
-void cells_dealloc(PyObject *op, inquiry clear);
-int cells_add_type(PyObject *module, PyType_Spec *spec, const char *name, PyTypeObject **keep);
-int procession_add_mapping(PyObject *module);
-int procession_add_value(PyObject *module);
-int procession_add_array(PyObject *module);
-int procession_add_names(PyObject *module);
-int procession_add_pack(PyObject *module);
-int procession_add_beside(PyObject *module);
 
 #endif

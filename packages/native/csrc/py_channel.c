@@ -11,7 +11,7 @@
 
 #define SIGNALS_EVERY 64
 
-PyObject *channel_type, *hub_type;
+PyTypeObject *channel_type;
 
 int channel_memory(PyObject *from, Py_buffer *view, size_t least, const char *what)
 {
@@ -33,12 +33,11 @@ void spin_adapt(uint32_t *spin, bool won, int cpus)
 
 /* ---- construction -------------------------------------------------------------------------------------------------- */
 
-static PyObject *format_channel(PyObject *self, PyObject *args)
+static PyObject *format_channel(PyObject *Py_UNUSED(self), PyObject *args)
 {
     PyObject *from;
     unsigned int tasks, results;
     Py_buffer view;
-    (void)self;
     if (!PyArg_ParseTuple(args, "OII", &from, &tasks, &results)) return NULL;
     if (tasks % 64 || results % 64 || tasks < 1024 || results < 1024) {
         PyErr_Format(PyExc_ValueError, "a ring has a multiple of 64 bytes and at least 1024; got %u and %u", tasks, results);
@@ -56,8 +55,7 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     int fd;
     if (kw != NULL && PyDict_Size(kw)) { PyErr_SetString(PyExc_TypeError, "Channel() takes no keyword arguments"); return NULL; }
     if (!PyArg_ParseTuple(args, "OOi", &from, &hub, &fd)) return NULL;
-    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Channel *self = (Channel *)make(type, 0);
+    Channel *self = core_alloc(type);
     if (self == NULL) return NULL;
     self->eventfd = fd;
     self->cpus = cpus_usable();
@@ -77,12 +75,9 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 
 static void channel_dealloc(Channel *self)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
     if (self->memory.obj != NULL) PyBuffer_Release(&self->memory);
     if (self->hub_memory.obj != NULL) PyBuffer_Release(&self->hub_memory);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    core_free(self);
 }
 
 /* ---- the pool's side ----------------------------------------------------------------------------------------------- */
@@ -208,28 +203,18 @@ static PyObject *channel_cut(Channel *self, PyObject *args)
 
 PyDoc_STRVAR(state_doc,
 "state() -> (started_ns, busy_ns, done, waited_ns, sleeping, queued_bytes, chunk_item)");
-static PyObject *channel_state(Channel *self, PyObject *none)
+static PyObject *channel_state(Channel *self, PyObject *Py_UNUSED(none))
 {
     struct channel *c = self->c;
-    (void)none;
     return Py_BuildValue("(KKKKIKI)", (unsigned long long)SH_GET(&c->started_ns), (unsigned long long)SH_GET(&c->busy_ns),
                          (unsigned long long)SH_GET(&c->done), (unsigned long long)SH_GET(&c->waited_ns),
                          (unsigned int)SH_GET(&c->t_sleeping),
                          (unsigned long long)(SH_GET(&c->t_head) - SH_GET(&c->t_tail)), (unsigned int)SH_GET(&c->chunk_item));
 }
 
-static PyObject *channel_times(Channel *self, PyObject *none)
+static PyObject *channel_times(Channel *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     return Py_BuildValue("(KK)", (unsigned long long)SH_GET(&self->c->busy_ns), (unsigned long long)SH_GET(&self->c->done));
-}
-
-static PyObject *channel_nudge(Channel *self, PyObject *none)
-{
-    (void)none;
-    SH_ADD(&self->c->t_bell, 1);
-    word_wake(&self->c->t_bell, 1);
-    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(hold_fork_doc,
@@ -248,23 +233,19 @@ static PyObject *channel_hold(Channel *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *channel_hold_none(PyObject *self, PyObject *none)
+static PyObject *channel_hold_none(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
 {
-    (void)self;
-    (void)none;
     channel_hold_fork(NULL);
     Py_RETURN_NONE;
 }
 
-static PyObject *channel_ready(Channel *self, PyObject *none)
+static PyObject *channel_ready(Channel *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     return PyBool_FromLong(SH_GET(&self->c->r_head) != SH_PEEK(&self->c->r_tail));
 }
 
-static PyObject *channel_positions(Channel *self, PyObject *none)
+static PyObject *channel_positions(Channel *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     return Py_BuildValue("(KK)", (unsigned long long)SH_GET(&self->c->r_head), (unsigned long long)SH_GET(&self->c->r_tail));
 }
 
@@ -425,17 +406,6 @@ static PyObject *call(Channel *self, PyObject *function, PyObject *arg, unsigned
     return values;
 }
 
-PyObject *exception_raised(void)
-{
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    PyErr_NormalizeException(&type, &value, &trace);
-    if (value != NULL && trace != NULL) PyException_SetTraceback(value, trace);
-    Py_XDECREF(type);
-    Py_XDECREF(trace);
-    return value;
-}
-
 PyDoc_STRVAR(run_doc,
 "run(function, loads, dumps, failed, most) -> int\n\n"
 "Run tasks of the batch in hand, at most `most`; returns how many ran.  The result of each is visible to the pool as\n"
@@ -469,7 +439,7 @@ static PyObject *channel_run(Channel *self, PyObject *args)
         int done = value == NULL ? -1 : item_encode(&b, value, dumps, 0);
         Py_XDECREF(value);
         if (done < 0) {
-            PyObject *error = exception_raised(), *payload = NULL;
+            PyObject *error = core_caught(), *payload = NULL;
             if (error != NULL) {
                 b.used = sizeof head;
                 ((struct result *)b.data)->head.mode = 1;
@@ -505,9 +475,8 @@ fail:
     return NULL;
 }
 
-static PyObject *channel_in_hand(Channel *self, void *none)
+static PyObject *channel_in_hand(Channel *self, void *Py_UNUSED(none))
 {
-    (void)none;
     return PyBool_FromLong(self->batch != NULL);
 }
 
@@ -519,7 +488,6 @@ static PyMethodDef channel_methods[] = {
     {"cut", (PyCFunction)channel_cut, METH_VARARGS, cut_doc},
     {"state", (PyCFunction)channel_state, METH_NOARGS, state_doc},
     {"times", (PyCFunction)channel_times, METH_NOARGS, "times() -> (busy_ns, done)"},
-    {"nudge", (PyCFunction)channel_nudge, METH_NOARGS, "nudge()\n\nWake the worker."},
     {"hold_fork", (PyCFunction)channel_hold, METH_VARARGS, hold_fork_doc},
     {"hold_no_fork", channel_hold_none, METH_NOARGS | METH_STATIC, "hold_no_fork()\n\nThe fork that was to be held did not happen."},
     {"ready", (PyCFunction)channel_ready, METH_NOARGS, "ready() -> bool\n\nWhether results wait."},
@@ -543,24 +511,18 @@ static PyType_Spec channel_spec = {
     .name = "procession_native._core.Channel", .basicsize = sizeof(Channel), .flags = Py_TPFLAGS_DEFAULT, .slots = channel_slots,
 };
 
-static PyMethodDef format_def = {
-    "channel_format", format_channel, METH_VARARGS,
-    "channel_format(memory, task_bytes, result_bytes)\n\nMake fresh memory (512 bytes and both rings) a channel.",
+static PyMethodDef functions[] = {
+    {"channel_format", format_channel, METH_VARARGS,
+     "channel_format(memory, task_bytes, result_bytes)\n\nMake fresh memory (512 bytes and both rings) a channel."},
+    {NULL, NULL, 0, NULL},
 };
 
-int procession_add_channel(PyObject *module);
 int procession_add_channel(PyObject *module)
 {
-    channel_type = PyType_FromSpec(&channel_spec);
-    hub_type = PyType_FromSpec(&hub_spec);
-    PyObject *format = PyCFunction_New(&format_def, NULL);
-    if (channel_type == NULL || hub_type == NULL || format == NULL) return -1;
-    Py_INCREF(channel_type);
-    Py_INCREF(hub_type);
-    if (PyModule_AddObject(module, "Channel", channel_type) < 0 || PyModule_AddObject(module, "Hub", hub_type) < 0 ||
-        PyModule_AddObject(module, "channel_format", format) < 0 ||
+    channel_type = core_add_type(module, &channel_spec, NULL);
+    if (!channel_type || !core_add_type(module, &hub_spec, NULL) ||
         PyModule_AddIntConstant(module, "CHANNEL_HEADER", CHANNEL_HEADER) < 0 ||
         PyModule_AddIntConstant(module, "HUB_SIZE", HUB_SIZE) < 0 || PyModule_AddIntConstant(module, "CPUS", cpus_usable()) < 0)
         return -1;
-    return 0;
+    return PyModule_AddFunctions(module, functions);
 }

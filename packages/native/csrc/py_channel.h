@@ -2,9 +2,7 @@
 #ifndef PROCESSION_PY_CHANNEL_H
 #define PROCESSION_PY_CHANNEL_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
+#include "py_arena.h"
 #include "channel.h"
 
 /* ITEM: one 4-byte word, bits 0-7 tag, bits 8-31 length of the payload in bytes; then the payload, unaligned. */
@@ -49,11 +47,10 @@ typedef struct {
 
 #define SPIN_MOST_NS 40000u
 
-extern PyObject *channel_type, *hub_type;
+extern PyTypeObject *channel_type;
 extern PyType_Spec hub_spec;
 
 int channel_memory(PyObject *from, Py_buffer *view, size_t least, const char *what);
 void spin_adapt(uint32_t *spin, bool won, int cpus);
-PyObject *exception_raised(void);   /* the current exception, which is cleared */
 
 #endif

@@ -23,8 +23,7 @@ static PyObject *hub_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     PyObject *from;
     if (kw != NULL && PyDict_Size(kw)) { PyErr_SetString(PyExc_TypeError, "Hub() takes no keyword arguments"); return NULL; }
     if (!PyArg_ParseTuple(args, "O", &from)) return NULL;
-    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Hub *self = (Hub *)make(type, 0);
+    Hub *self = core_alloc(type);
     if (self == NULL) return NULL;
     if (channel_memory(from, &self->memory, HUB_SIZE, "a hub") < 0) { Py_DECREF(self); return NULL; }
     self->hub = self->memory.buf;
@@ -35,11 +34,8 @@ static PyObject *hub_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 
 static void hub_dealloc(Hub *self)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
     if (self->memory.obj != NULL) PyBuffer_Release(&self->memory);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    core_free(self);
 }
 
 static bool has_results(PyObject *channels)
@@ -56,7 +52,7 @@ static int check_channels(PyObject *channels)
 {
     Py_ssize_t n = PyList_Size(channels);
     for (Py_ssize_t i = 0; i < n; i++)
-        if (Py_TYPE(PyList_GetItem(channels, i)) != (PyTypeObject *)channel_type) {
+        if (Py_TYPE(PyList_GetItem(channels, i)) != channel_type) {
             PyErr_SetString(PyExc_TypeError, "a list of Channel objects is needed");
             return -1;
         }
@@ -138,9 +134,8 @@ static PyObject *hub_supervise(Hub *self, PyObject *mode)
     return PyBool_FromLong(m > before);
 }
 
-static PyObject *hub_heard(Hub *self, PyObject *none)
+static PyObject *hub_heard(Hub *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     SH_SET(&self->hub->super_rung, 0);
     SH_FENCE();
     Py_RETURN_NONE;
@@ -153,9 +148,8 @@ static PyObject *hub_refill(Hub *self, PyObject *on)
     Py_RETURN_NONE;
 }
 
-static PyObject *hub_ring_leader_py(Hub *self, PyObject *none)
+static PyObject *hub_ring_leader_py(Hub *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     hub_ring_leader(self->hub);
     Py_RETURN_NONE;
 }
@@ -214,7 +208,7 @@ static PyObject *hub_drain(Hub *self, PyObject *args)
                 index = res->index;
                 status = res->head.mode;
                 value = item_decode(&at, (char *)r + r->size, loads);
-                if (value == NULL) { status = 2; value = exception_raised(); }
+                if (value == NULL) { status = 2; value = core_caught(); }
             }
             tail += r->size;
             SH_SET(&c->r_tail, tail);

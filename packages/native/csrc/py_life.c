@@ -34,9 +34,8 @@ static int die_when_closed(int fd)
 #endif
 }
 
-static PyObject *py_die_when_closed(PyObject *m, PyObject *arg)
+static PyObject *py_die_when_closed(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     long fd = PyLong_AsLong(arg);
     if (fd == -1 && PyErr_Occurred()) return NULL;
     int own = die_when_closed((int)fd);
@@ -53,9 +52,8 @@ static bool empty_stdin(void)
     return done;
 }
 
-static PyObject *py_begin_child(PyObject *m, PyObject *args)
+static PyObject *py_begin_child(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     PyObject *name;
     int stdin_too;
     Py_ssize_t length;

@@ -4,7 +4,7 @@
  *   CellList    element access of ShareableList
  *   block_fill  a copy that lets other threads run
  */
-#include "py_cells.h"
+#include "py_arena.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,8 +33,7 @@ static PyObject *mapping_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     }
     void *start = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (start == MAP_FAILED) return PyErr_SetFromErrno(PyExc_OSError);
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Mapping *self = (Mapping *)alloc(type, 0);
+    Mapping *self = core_alloc(type);
     if (self == NULL) {
         munmap(start, (size_t)size);
         return NULL;
@@ -54,11 +53,8 @@ static void mapping_unmap(Mapping *self)
 
 static void mapping_dealloc(PyObject *op)
 {
-    PyTypeObject *type = Py_TYPE(op);
     mapping_unmap((Mapping *)op);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(op);
-    Py_DECREF(type);
+    core_free(op);
 }
 
 static PyObject *mapping_close(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -347,10 +343,7 @@ static int list_clear(PyObject *op)
     return 0;
 }
 
-static void list_dealloc(PyObject *op)
-{
-    cells_dealloc(op, list_clear);
-}
+static void list_dealloc(PyObject *op) { core_dealloc_gc(op, list_clear); }
 
 static PyMethodDef list_methods[] = {
     {"_bind", list_bind, METH_O, "Read the list's layout from a Mapping and use it from now on."},
@@ -381,8 +374,6 @@ static PyType_Spec list_spec = {
 
 /* ---- block_fill ----------------------------------------------------------------------------------------------------- */
 
-#define COPY_ALONE (64 * 1024)          /* bytes from which a copy lets other threads run */
-
 static PyObject *block_fill(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *to;
@@ -397,16 +388,8 @@ static PyObject *block_fill(PyObject *Py_UNUSED(module), PyObject *args)
     if (offset < 0 || offset > target.len || source.len > target.len - offset) {
         PyErr_Format(PyExc_ValueError, "%zd bytes do not fit into %zd at offset %zd", source.len, target.len, offset);
     } else {
-        char *p = (char *)target.buf + offset;
-        if (source.len < COPY_ALONE) {
-            memcpy(p, source.buf, (size_t)source.len);
-        } else {
-            Py_BEGIN_ALLOW_THREADS
-            memcpy(p, source.buf, (size_t)source.len);
-            Py_END_ALLOW_THREADS
-        }
-        Py_INCREF(Py_None);
-        result = Py_None;
+        core_copy((char *)target.buf + offset, source.buf, (size_t)source.len);
+        result = Py_NewRef(Py_None);
     }
     PyBuffer_Release(&target);
     PyBuffer_Release(&source);
@@ -421,8 +404,7 @@ static PyMethodDef functions[] = {
 
 int procession_add_mapping(PyObject *module)
 {
-    if (cells_add_type(module, &mapping_spec, "Mapping", &mapping_type) < 0
-        || cells_add_type(module, &list_spec, "CellList", NULL) < 0)
-        return -1;
+    mapping_type = core_add_type(module, &mapping_spec, NULL);
+    if (!mapping_type || !core_add_type(module, &list_spec, NULL)) return -1;
     return PyModule_AddFunctions(module, functions);
 }

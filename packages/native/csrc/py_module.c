@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <math.h>
 
 /* -- exceptions ---------------------------------------------------------------------------------------------- */
 
@@ -22,15 +21,12 @@ PyDoc_STRVAR(bind_errors_doc,
 "bind_errors(**classes)\n--\n\n"
 "Tell the core which exception classes to raise, by name: OwnerDiedError, PeerDiedError, ForeignTreeError,\n"
 "StaleHandleError, ShutDown, BrokenBarrierError, Empty, Full.  The core imports nothing, so it has to be told.");
-static PyObject *bind_errors(PyObject *module, PyObject *args, PyObject *kwargs)
+static PyObject *bind_errors(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 {
-    (void)module;
     if (!PyArg_ParseTuple(args, "")) return NULL;
     for (int i = 0; kwargs && i < CORE_EXCEPTIONS; i++) {
         PyObject *c = PyDict_GetItemString(kwargs, exception_names[i]);
-        if (!c) continue;
-        Py_XDECREF(exceptions[i]);
-        exceptions[i] = Py_NewRef(c);
+        if (c) core_keep(&exceptions[i], c);
     }
     Py_RETURN_NONE;
 }
@@ -80,6 +76,22 @@ PyObject *core_raise(int status, const char *what)
     return NULL;
 }
 
+PyObject *core_caught(void)
+{
+    PyObject *type, *value, *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (value != NULL && trace != NULL) PyException_SetTraceback(value, trace);
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return value;
+}
+
+void core_rethrow(PyObject *error)
+{
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, PyException_GetTraceback(error));
+}
+
 int core_ensure(void)
 {
     if (process_arena && !process_arena->severed) return 0;
@@ -89,89 +101,53 @@ int core_ensure(void)
     return -1;
 }
 
-
-int core_deadline(PyObject *timeout, uint64_t *deadline)
-{
-    if (timeout == NULL || timeout == Py_None) {
-        *deadline = WAIT_FOREVER;
-        return 0;
-    }
-    double seconds = PyFloat_AsDouble(timeout);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_TypeError)) return -1;
-        PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %R", timeout);
-        return -1;
-    }
-    if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
-        return -1;
-    }
-    if (seconds <= 0)
-        *deadline = 0;
-    else if (seconds > 1e9)
-        *deadline = WAIT_FOREVER;
-    else
-        *deadline = clock_ns() + (uint64_t)(seconds * 1e9);
-    return 0;
-}
-
 /* -- faults: test builds only -------------------------------------------------------------------------------- */
 
 #ifdef PROCESSION_FAULTS
-static PyObject *py_fault_set(PyObject *m, PyObject *arg)
+static PyObject *py_fault_set(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     long k = PyLong_AsLong(arg);
     if (k == -1 && PyErr_Occurred()) return NULL;
     fault_set(k);
     Py_RETURN_NONE;
 }
-static PyObject *py_fault_set_in_child(PyObject *m, PyObject *args)
+static PyObject *py_fault_set_in_child(PyObject *Py_UNUSED(m), PyObject *args)
 {
-    (void)m;
     long k;
     int signal_number;
     if (!PyArg_ParseTuple(args, "li:fault_set_in_child", &k, &signal_number)) return NULL;
     fault_set_in_child(k, signal_number);
     Py_RETURN_NONE;
 }
-static PyObject *py_fault_stop(PyObject *m, PyObject *arg)
+static PyObject *py_fault_stop(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     long k = PyLong_AsLong(arg);
     if (k == -1 && PyErr_Occurred()) return NULL;
     fault_set_in_child(k, SIGSTOP);
     fault_set(k);
     Py_RETURN_NONE;
 }
-static PyObject *py_fault_refuse(PyObject *m, PyObject *arg)
+static PyObject *py_fault_refuse(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     long k = PyLong_AsLong(arg);
     if (k == -1 && PyErr_Occurred()) return NULL;
     fault_refuse(k);
     Py_RETURN_NONE;
 }
-static PyObject *py_fault_refuse_slots(PyObject *m, PyObject *arg)
+static PyObject *py_fault_refuse_slots(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     fault_refuse_slots(PyObject_IsTrue(arg) == 1);
     Py_RETURN_NONE;
 }
 /* Unmaps every window but the first, which only tests may do: nothing else may run meanwhile. */
-static PyObject *py_fault_forget(PyObject *m, PyObject *n)
+static PyObject *py_fault_forget(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     struct arena *a = process_arena;
     for (uint32_t i = 1; a && i < MAX_WINDOWS; i++) atomic_store_explicit(&a->window[i], NULL, memory_order_release);
     Py_RETURN_NONE;
 }
-static PyObject *py_fault_branches(PyObject *m, PyObject *n)
+static PyObject *py_fault_branches(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 {
-    (void)m;
-    (void)n;
     PyObject *d = PyDict_New();
     for (int i = 0; d && fault_branch_name(i); i++) {
         PyObject *v = PyLong_FromUnsignedLongLong(fault_branch_count(i));
@@ -183,7 +159,7 @@ static PyObject *py_fault_branches(PyObject *m, PyObject *n)
 #endif
 
 static PyMethodDef methods[] = {
-    { "bind_errors", (PyCFunction)(void (*)(void))bind_errors, METH_VARARGS | METH_KEYWORDS, bind_errors_doc },
+    { "bind_errors", CORE_FAST(bind_errors), METH_VARARGS | METH_KEYWORDS, bind_errors_doc },
 #ifdef PROCESSION_FAULTS
     { "fault_set", py_fault_set, METH_O, "fault_set(k): die at the k-th store to shared memory from now; 0: never." },
     { "fault_set_in_child", py_fault_set_in_child, METH_VARARGS,
@@ -197,19 +173,22 @@ static PyMethodDef methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
+/* The types come before those that derive from them. */
+static int (*const parts[])(PyObject *module) = {
+    procession_add_shared, procession_add_arena, procession_add_life, procession_add_outside, procession_add_sync,
+    procession_add_queue, procession_add_frame, procession_add_value, procession_add_array, procession_add_mapping,
+    procession_add_names, procession_add_beside, procession_add_pack, procession_add_channel,
+    procession_add_guard,
+};
+
 static int exec_module(PyObject *module)
 {
 #ifdef PROCESSION_FAULTS
     fault_init();
 #endif
     if (PyModule_AddIntConstant(module, "LAYOUT", ARENA_LAYOUT) < 0) return -1;
-    if (procession_add_arena(module) < 0 || procession_add_life(module) < 0 || procession_add_outside(module) < 0) return -1;
-    if (procession_add_sync && procession_add_sync(module) < 0) return -1;
-    if (procession_add_queue && procession_add_queue(module) < 0) return -1;
-    if (procession_add_frame && procession_add_frame(module) < 0) return -1;
-    if (procession_add_cells && procession_add_cells(module) < 0) return -1;
-    if (procession_add_channel && procession_add_channel(module) < 0) return -1;
-    if (procession_add_guard && procession_add_guard(module) < 0) return -1;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (parts[i](module) < 0) return -1;
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* py_names.c: tracked names of segments, and what each process holds, as Python sees them. */
-#include "py_cells.h"
+#include "py_arena.h"
 #include "names.h"
 
 #include <stdlib.h>

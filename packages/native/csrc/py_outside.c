@@ -37,9 +37,8 @@ static uint64_t owner_pid(int fd, uint32_t word)
     return slot_state(state) != SLOT_FREE && slot_generation(state) == owner_generation16(word) ? SH_PEEK(&s.pid) : 0;
 }
 
-static PyObject *py_lock_owner(PyObject *m, PyObject *arg)
+static PyObject *py_lock_owner(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     uint32_t word;
     int fd = outside_fd(arg);
     if (fd < 0) return NULL;
@@ -100,9 +99,8 @@ static PyObject *process_of(int fd, uint32_t index, struct slot *s)
         waits ? object_at(fd, waits) : Py_NewRef(Py_None), "waits_seconds", waits ? seconds_since(SH_PEEK(&s->waits_since)) : 0.0);
 }
 
-static PyObject *py_registry_of(PyObject *m, PyObject *arg)
+static PyObject *py_registry_of(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    (void)m;
     uint64_t high;
     int fd = outside_fd(arg);
     if (fd < 0) return NULL;

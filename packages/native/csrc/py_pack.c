@@ -33,8 +33,7 @@ static PyObject *name_scopes, *name_by_value;
 
 static PyObject *message_of(PyTypeObject *type, PyObject *data, PyObject *refs)
 {
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Message *self = (Message *)alloc(type, 0);
+    Message *self = core_alloc(type);
     if (self == NULL) return NULL;
     self->data = Py_NewRef(data);
     self->refs = Py_NewRef(refs);
@@ -64,15 +63,7 @@ static int message_clear(PyObject *op)
     return 0;
 }
 
-static void message_dealloc(PyObject *op)
-{
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_UnTrack(op);
-    message_clear(op);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(op);
-    Py_DECREF(type);
-}
+static void message_dealloc(PyObject *op) { core_dealloc_gc(op, message_clear); }
 
 static PyObject *message_iter(PyObject *op)
 {
@@ -256,22 +247,15 @@ static PyObject *put_beside(PyObject *Py_UNUSED(module), PyObject *args)
     return beside_put(pickle, buffers, refs);
 }
 
-static void keep(PyObject **place, PyObject *object)
-{
-    PyObject *old = *place;
-    *place = Py_NewRef(object);
-    Py_XDECREF(old);
-}
-
 static PyObject *pack_bind(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *slow_pack, *loads, *loads_beside, *scopes, *runtime;
     if (!PyArg_ParseTuple(args, "OOOOO:pack_bind", &slow_pack, &loads, &loads_beside, &scopes, &runtime)) return NULL;
-    keep(&state.slow_pack, slow_pack);
-    keep(&state.loads, loads);
-    keep(&state.loads_beside, loads_beside);
-    keep(&state.scopes, scopes);
-    keep(&state.runtime, runtime);
+    core_keep(&state.slow_pack, slow_pack);
+    core_keep(&state.loads, loads);
+    core_keep(&state.loads_beside, loads_beside);
+    core_keep(&state.scopes, scopes);
+    core_keep(&state.runtime, runtime);
     Py_RETURN_NONE;
 }
 
@@ -287,12 +271,12 @@ static PyObject *pack_ready(PyObject *Py_UNUSED(module), PyObject *args)
     state.dump = PyObject_GetAttrString(pickler, "dump");
     state.clear_memo = PyObject_GetAttrString(pickler, "clear_memo");
     if (state.dump == NULL || state.clear_memo == NULL) return NULL;
-    keep(&state.pieces, pieces);
-    keep(&state.buffers, buffers);
-    keep(&state.transfer, transfer);
-    keep(&state.refs, refs);
+    core_keep(&state.pieces, pieces);
+    core_keep(&state.buffers, buffers);
+    core_keep(&state.transfer, transfer);
+    core_keep(&state.refs, refs);
     for (int i = 0; i < WATCHED; i++) {
-        keep(&state.watched[i], watched[i]);
+        core_keep(&state.watched[i], watched[i]);
         state.sizes[i] = PyDict_Size(watched[i]);
     }
     state.ready = true;
@@ -341,7 +325,6 @@ int procession_add_pack(PyObject *module)
     name_scopes = PyUnicode_InternFromString("scopes");
     name_by_value = PyUnicode_InternFromString("main_by_value");
     if (name_scopes == NULL || name_by_value == NULL) return -1;
-    message_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &message_spec, NULL);
-    if (message_type == NULL || PyModule_AddObjectRef(module, "Message", (PyObject *)message_type) < 0) return -1;
-    return PyModule_AddFunctions(module, functions);
+    message_type = core_add_type(module, &message_spec, NULL);
+    return message_type == NULL ? -1 : PyModule_AddFunctions(module, functions);
 }

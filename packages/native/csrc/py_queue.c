@@ -202,7 +202,7 @@ static int lock_error(int rc)
 static int stat_of(QueueObject *self, struct queue_stat *s)
 {
     if (!self->q) {
-        queue_usable(self);
+        queue_unusable(self);
         return -1;
     }
     int rc = queue_stat(process_arena, self->q, s);
@@ -243,7 +243,7 @@ static PyObject *queue_py_totals(QueueObject *self, PyObject *Py_UNUSED(ignored)
 
 static PyObject *queue_py_task_done(QueueObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (!self->q) return queue_usable(self) ? NULL : NULL;
+    if (!self->q) return (PyObject *)queue_unusable(self);
     int rc = queue_task_done(process_arena, self->q);
     if (rc == AR_OK) Py_RETURN_NONE;
     if (rc == AR_OVERFLOW) PyErr_SetString(PyExc_ValueError, "task_done() called too many times: more often than items were put");
@@ -257,7 +257,7 @@ static PyObject *queue_py_join(QueueObject *self, PyObject *const *args, Py_ssiz
     PyObject *v[1] = { NULL };
     uint64_t deadline;
     if (core_arguments("join", args, n, names, known, 0, v) < 0 || core_deadline(v[0] ? v[0] : Py_None, &deadline) < 0) return NULL;
-    if (!self->q) return queue_usable(self) ? NULL : NULL;
+    if (!self->q) return (PyObject *)queue_unusable(self);
     int rc;
     do {
         Py_BEGIN_ALLOW_THREADS
@@ -278,7 +278,7 @@ static PyObject *queue_py_shutdown(QueueObject *self, PyObject *const *args, Py_
     if (core_arguments("shutdown", args, n, names, known, 0, v) < 0) return NULL;
     int immediate = v[0] ? PyObject_IsTrue(v[0]) : 0;
     if (immediate < 0) return NULL;
-    if (!self->q) return queue_usable(self) ? NULL : NULL;
+    if (!self->q) return (PyObject *)queue_unusable(self);
     int rc;
     Py_BEGIN_ALLOW_THREADS
     rc = queue_shutdown(process_arena, self->q, immediate);
@@ -344,14 +344,14 @@ static PyObject *get_is_shut_down(QueueObject *self, void *Py_UNUSED(closure))
 
 static QueueObject *queue_new_object(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    return (QueueObject *)alloc(type, 0);
+    return core_alloc(type);
 }
 
 static int queue_opened(PyObject *object)
 {
     QueueObject *self = (QueueObject *)object;
     self->q = self->shared.payload;
+    self->stalled = UINT64_MAX;
     return 0;
 }
 
@@ -386,27 +386,23 @@ static int queue_init(QueueObject *self, PyObject *args, PyObject *kwargs)
     if (shared_attach(&self->shared, off) < 0) return -1;
     self->strict = strict;
     self->peers = peers;
-    self->stalled = UINT64_MAX;
     return queue_opened((PyObject *)self);
 }
 
 /* _attach(handle, strict, peers): what unpickling does instead of __init__. */
 static PyObject *queue_py_attach(QueueObject *self, PyObject *args)
 {
-    unsigned long long id, off, generation;
-    int kind, strict = 0, peers = 0;
-    if (!PyArg_ParseTuple(args, "(KKKi)|pp", &id, &off, &generation, &kind, &strict, &peers)) return NULL;
+    PyObject *handle;
+    int strict = 0, peers = 0;
+    if (!PyArg_ParseTuple(args, "O|pp:_attach", &handle, &strict, &peers)) return NULL;
     if (self->q) {
         PyErr_SetString(PyExc_RuntimeError, "the queue is initialised already");
         return NULL;
     }
-    if (core_ensure() < 0) return NULL;
-    int rc = ref_open(process_arena, id, off, generation, KIND_QUEUE);
-    if (rc != AR_OK) return core_raise(rc, "opening a queue");
-    if (shared_attach(&self->shared, off) < 0) return NULL;
+    aoff off = shared_claim(handle, Py_TYPE((PyObject *)self));
+    if (!off || shared_attach(&self->shared, off) < 0) return NULL;
     self->strict = strict;
     self->peers = peers;
-    self->stalled = UINT64_MAX;
     queue_opened((PyObject *)self);
     Py_RETURN_NONE;
 }
@@ -417,8 +413,8 @@ static void queue_dealloc(QueueObject *self)
     shared_dealloc((PyObject *)self);
 }
 
-#define METHOD(name, function, doc) { name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc }
-#define SIMPLE(name, function, doc) { name, (PyCFunction)(void (*)(void))function, METH_NOARGS, doc }
+#define METHOD(name, function, doc) { name, CORE_FAST(function), METH_FASTCALL | METH_KEYWORDS, doc }
+#define SIMPLE(name, function, doc) { name, CORE_FAST(function), METH_NOARGS, doc }
 static PyMethodDef queue_methods[] = {
     METHOD("put", queue_py_put,
            "put($self, obj, block=True, timeout=None)\n--\n\n"
@@ -426,7 +422,7 @@ static PyMethodDef queue_methods[] = {
            "Waits while the queue is full, at most timeout seconds (None: for ever); block=False does not wait.\n"
            "Raises queue.Full, ValueError on a closed queue, ShutDown, MemoryError at the arena's limit (nothing is lost),\n"
            "and what pickling raises."),
-    { "put_nowait", (PyCFunction)(void (*)(void))queue_py_put_nowait, METH_O,
+    { "put_nowait", CORE_FAST(queue_py_put_nowait), METH_O,
       "put_nowait($self, obj, /)\n--\n\nThe same as put(obj, False)." },
     METHOD("put_many", queue_py_put_many,
            "put_many($self, items, block=True, timeout=None)\n--\n\n"
@@ -465,12 +461,12 @@ static PyMethodDef queue_methods[] = {
     SIMPLE("totals", queue_py_totals, "totals($self, /)\n--\n\nA dictionary: objects put, taken and done so far, bytes in the queue now."),
     SIMPLE("_patient", queue_py_patient,
            "_patient($self, /)\n--\n\nThis thread is the only consumer, and what it waits for comes soon: spin longer."),
-    { "_ask", (PyCFunction)(void (*)(void))queue_py_ask, METH_FASTCALL,
+    { "_ask", CORE_FAST(queue_py_ask), METH_FASTCALL,
       "_ask($self, requests, data, key, timeout, /)\n--\n\n"
       "Put data and key, joined, into the queue of requests, and return the answer that comes here.  Raises as put() and get() do;\n"
       "after queue.Empty the answer is still to come." },
     SIMPLE("_close", queue_py_close, NULL),
-    { "_attach", (PyCFunction)(void (*)(void))queue_py_attach, METH_VARARGS, NULL },
+    { "_attach", CORE_FAST(queue_py_attach), METH_VARARGS, NULL },
     { NULL, NULL, 0, NULL }
 };
 static PyGetSetDef queue_getset[] = {
@@ -498,12 +494,9 @@ static PyObject *bind_queue(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *pack, *unpack, *loads;
     if (!PyArg_ParseTuple(args, "OOO", &pack, &unpack, &loads)) return NULL;
-    Py_XDECREF(queue_hooks.pack);
-    Py_XDECREF(queue_hooks.unpack);
-    Py_XDECREF(queue_hooks.loads);
-    queue_hooks.pack = Py_NewRef(pack);
-    queue_hooks.unpack = Py_NewRef(unpack);
-    queue_hooks.loads = Py_NewRef(loads);
+    core_keep(&queue_hooks.pack, pack);
+    core_keep(&queue_hooks.unpack, unpack);
+    core_keep(&queue_hooks.loads, loads);
     Py_RETURN_NONE;
 }
 static PyMethodDef functions[] = {
@@ -523,10 +516,10 @@ static void restart_soon(void)
 
 int procession_add_queue(PyObject *module)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, &queue_spec, (PyObject *)shared_type);
-    if (!type || PyModule_AddObjectRef(module, "Queue", type) < 0) return -1;
+    PyTypeObject *type = core_add_type(module, &queue_spec, shared_type);
+    if (!type) return -1;
     queue_register();
     bell_restart_soon = restart_soon;
-    shared_register(KIND_QUEUE, (PyTypeObject *)type, queue_opened);
+    shared_register(KIND_QUEUE, type, queue_opened);
     return PyModule_AddFunctions(module, functions);
 }

@@ -51,7 +51,6 @@ int outgoing_plain(struct outgoing *o, PyObject *obj);     /* 1: made; 0: it tak
 int outgoing_packed(struct outgoing *o, PyObject *made);   /* of what a pack() gave, which is taken over; after outgoing_plain() was 0 */
 int outgoing_pickle(struct outgoing *o, const char *data, Py_ssize_t size);    /* a pickle; *data must stay */
 int outgoing_raw(struct outgoing *o, const char *data, Py_ssize_t size);   /* bytes that are no object; *data must stay */
-void outgoing_repoint(struct outgoing *o, struct message *copy);
 void outgoing_clear(struct outgoing *o);
 
 PyObject *incoming_make(const char *record, const struct queue_hooks *hooks);    /* the object; gives the record's references back */

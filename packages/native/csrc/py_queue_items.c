@@ -7,19 +7,6 @@
 
 #include <string.h>
 
-#define COPY_WITHOUT_GIL (256u << 10)
-
-static void copy_large(void *to, const void *from, size_t size)
-{
-    if (size < COPY_WITHOUT_GIL) {
-        memcpy(to, from, size);
-        return;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    memcpy(to, from, size);
-    Py_END_ALLOW_THREADS
-}
-
 /* ---- out ------------------------------------------------------------------------------------------------------- */
 
 static int small_item(struct outgoing *o, enum queue_tag tag, uint64_t value)
@@ -49,7 +36,7 @@ static int whole(struct outgoing *o, enum queue_tag tag, const char *data, Py_ss
         return -1;
     }
     int r;
-    if ((size_t)size < COPY_WITHOUT_GIL) {
+    if ((size_t)size < CORE_COPY_ALONE) {
         r = fill_payload(a, o->block, to, data, (uint64_t)size, fresh);
     } else {
         Py_BEGIN_ALLOW_THREADS
@@ -218,12 +205,6 @@ int outgoing_make(struct outgoing *o, PyObject *obj)
     return made ? outgoing_packed(o, made) : -1;
 }
 
-/* After `copy = o->message`: nothing to change, since both point into *o, which stays where it is. */
-void outgoing_repoint(struct outgoing *o, struct message *copy)
-{
-    if (copy->nrefs) copy->refs = o->refs;
-}
-
 void outgoing_clear(struct outgoing *o)
 {
     if (o->block) ref_close(process_arena, o->block);
@@ -259,7 +240,7 @@ PyObject *incoming_bytes(const char *data, size_t size)
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     if (!bytes) return NULL;
     frame_prepare(PyBytes_AsString(bytes), size);
-    copy_large(PyBytes_AsString(bytes), data, size);
+    core_copy(PyBytes_AsString(bytes), data, size);
     return bytes;
 }
 

@@ -26,23 +26,13 @@ int queue_put_messages(QueueObject *self, const struct message *m, uint32_t n, u
 /* The object cannot be pickled: the Python class may want to hear of it instead of the caller. */
 static PyObject *refused(QueueObject *self, PyObject *obj)
 {
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback) PyException_SetTraceback(error, traceback);
+    PyObject *error = core_caught();
     PyObject *answer = PyObject_CallMethod((PyObject *)self, "_refuse", "OO", error, obj);
-    if (!answer) {
-        Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
-        return NULL;
-    }
-    int swallowed = PyObject_IsTrue(answer);
-    Py_DECREF(answer);
-    if (swallowed == 1) {
-        Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
-        Py_RETURN_NONE;
-    }
-    PyErr_Restore(type, error, traceback);
-    return NULL;
+    bool swallowed = answer && PyObject_IsTrue(answer) == 1;
+    if (!answer || swallowed) Py_DECREF(error);
+    else core_rethrow(error);
+    Py_XDECREF(answer);
+    return swallowed ? Py_NewRef(Py_None) : NULL;
 }
 
 #define PACED (256 << 10)
@@ -79,6 +69,62 @@ PyObject *queue_py_put(QueueObject *self, PyObject *const *args, Py_ssize_t n, P
 PyObject *queue_py_put_nowait(QueueObject *self, PyObject *obj) { return queue_put_object(self, obj, 0); }
 
 #define BATCH 64
+#define BATCH_WEIGHT (1u << 20)
+struct batch { struct outgoing out[BATCH]; struct message messages[BATCH]; };
+
+/* All that may run Python code, before one pass under the lock.  How many there are; fewer than fit at the end of the
+ * iterator (then *more is false), or with an exception set. */
+static uint32_t batch_fill(QueueObject *self, struct batch *b, PyObject *iterator, bool *more)
+{
+    uint32_t filled = 0;
+    uint64_t weight = 0;
+    while (filled < BATCH && weight < BATCH_WEIGHT) {
+        PyObject *item = PyIter_Next(iterator);
+        if (!item) {
+            *more = false;
+            break;
+        }
+        struct outgoing *o = &b->out[filled];
+        if (outgoing_make(o, item) < 0) {
+            PyObject *answer = refused(self, item);
+            Py_DECREF(item);
+            if (!answer) break;
+            Py_DECREF(answer);
+            continue;
+        }
+        o->item = item;
+        b->messages[filled++] = o->message;
+        weight += o->message.weight;
+    }
+    return filled;
+}
+
+/* An AR_ status.  What was made before an exception, which stays set, is put too. */
+static int put_batch(QueueObject *self, struct batch *b, uint32_t filled, uint64_t deadline, unsigned long long *total)
+{
+    uint32_t done = 0;
+    PyObject *error = PyErr_Occurred() ? core_caught() : NULL;
+    self->used = true;
+    int rc = queue_put_messages(self, b->messages, filled, &done, deadline);
+    *total += done;
+    for (uint32_t i = 0; i < filled; i++) {
+        outgoing_clear(&b->out[i]);
+        Py_DECREF(b->out[i].item);
+    }
+    if (error && rc == AR_OK) core_rethrow(error);
+    else Py_XDECREF(error);
+    return rc;
+}
+
+/* How far it came is told by the exception's attribute `accepted`. */
+static void tell_accepted(unsigned long long total)
+{
+    PyObject *error = core_caught(), *count = PyLong_FromUnsignedLongLong(total);
+    if (!count || PyObject_SetAttrString(error, "accepted", count) < 0) PyErr_Clear();
+    Py_XDECREF(count);
+    core_rethrow(error);
+}
+
 PyObject *queue_py_put_many(QueueObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
     static const char *const known[] = { "items", "block", "timeout", NULL };
@@ -88,75 +134,19 @@ PyObject *queue_py_put_many(QueueObject *self, PyObject *const *args, Py_ssize_t
     if (!queue_usable(self)) return NULL;
     PyObject *iterator = PyObject_GetIter(v[0]);
     if (!iterator) return NULL;
-    struct outgoing *batch = PyMem_Malloc(BATCH * sizeof *batch);
-    struct message *messages = PyMem_Malloc(BATCH * sizeof *messages);
+    struct batch *batch = PyMem_Malloc(sizeof *batch);
     unsigned long long total = 0;
     int rc = AR_OK;
-    bool failed = !batch || !messages, more = true;
-    if (failed) PyErr_NoMemory();
-    while (!failed && more) {
-        uint32_t filled = 0;
-        uint64_t weight = 0;
-        /* Everything that may run Python code comes first, then one pass under the lock. */
-        while (filled < BATCH && weight < (1u << 20)) {
-            PyObject *item = PyIter_Next(iterator);
-            if (!item) {
-                more = false;
-                break;
-            }
-            int made = outgoing_make(&batch[filled], item);
-            if (made < 0) {
-                PyObject *answer = refused(self, item);
-                Py_DECREF(item);
-                if (!answer) {
-                    more = false;
-                    break;
-                }
-                Py_DECREF(answer);
-                continue;
-            }
-            batch[filled].item = item;
-            messages[filled] = batch[filled].message;
-            outgoing_repoint(&batch[filled], &messages[filled]);
-            weight += messages[filled].weight;
-            filled++;
-        }
-        failed = PyErr_Occurred() != NULL;
-        PyObject *type = NULL, *error = NULL, *traceback = NULL;
-        if (failed) PyErr_Fetch(&type, &error, &traceback);
-        if (filled) {
-            uint32_t done = 0;
-            self->used = true;
-            rc = queue_put_messages(self, messages, filled, &done, deadline);
-            total += done;
-            for (uint32_t i = 0; i < filled; i++) {
-                outgoing_clear(&batch[i]);
-                Py_DECREF(batch[i].item);
-            }
-            if (rc != AR_OK) {
-                if (failed) {
-                    Py_XDECREF(type); Py_XDECREF(error); Py_XDECREF(traceback);
-                    failed = false;
-                }
-                break;
-            }
-        }
-        if (failed) PyErr_Restore(type, error, traceback);
+    bool more = true;
+    if (!batch) PyErr_NoMemory();
+    while (more && rc == AR_OK && !PyErr_Occurred()) {
+        uint32_t filled = batch_fill(self, batch, iterator, &more);
+        if (filled) rc = put_batch(self, batch, filled, deadline, &total);
     }
     PyMem_Free(batch);
-    PyMem_Free(messages);
     Py_DECREF(iterator);
     if (rc != AR_OK && !PyErr_Occurred()) queue_error(rc);
-    if (PyErr_Occurred()) {
-        /* How far it came is told by the exception's attribute `accepted`. */
-        PyObject *type, *error, *traceback;
-        PyErr_Fetch(&type, &error, &traceback);
-        PyErr_NormalizeException(&type, &error, &traceback);
-        PyObject *count = PyLong_FromUnsignedLongLong(total);
-        if (!count || !error || PyObject_SetAttrString(error, "accepted", count) < 0) PyErr_Clear();
-        Py_XDECREF(count);
-        PyErr_Restore(type, error, traceback);
-        return NULL;
-    }
-    return PyLong_FromUnsignedLongLong(total);
+    if (!PyErr_Occurred()) return PyLong_FromUnsignedLongLong(total);
+    tell_accepted(total);
+    return NULL;
 }

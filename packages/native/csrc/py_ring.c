@@ -121,8 +121,7 @@ static PyObject *end_send(PipeEndObject *self, PyObject *obj)
         }
         if (PyTuple_Check(packed) && PyTuple_Size(packed) == 3) return packed;   /* descriptors */
         if (PyBytes_Check(packed) && PyBytes_Size(packed) > LARGEST) {
-            PyObject *all = Py_BuildValue("(N[][])", packed);
-            return all;
+            return Py_BuildValue("(N[][])", packed);
         }
         if (outgoing_packed(&o, packed) < 0) return NULL;
     }
@@ -223,12 +222,7 @@ static PyObject *bytes_of(const char *record, Py_ssize_t limit, Py_buffer *into)
     if (!data) PyErr_NoMemory();
     else if (limit >= 0 && size > (uint64_t)limit) result = Py_NewRef(Py_None);
     else if (into && n == (in_block ? 1u : 0u) && size <= (size_t)into->len && (tag == TAG_RAW || (size && data[0] == (char)0x80))) {
-        if (size < (256u << 10)) memcpy(into->buf, data, size);
-        else {
-            Py_BEGIN_ALLOW_THREADS
-            memcpy(into->buf, data, size);
-            Py_END_ALLOW_THREADS
-        }
+        core_copy(into->buf, data, size);
         result = PyLong_FromSize_t(size);
     } else result = incoming_bytes(data, size);
     if (mapped) block_unmap(a, block, mapped);
@@ -323,11 +317,8 @@ static PyObject *end_closed(PipeEndObject *self, PyObject *Py_UNUSED(ignored))
 
 static void end_dealloc(PipeEndObject *self)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
     Py_XDECREF(self->pipe);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    core_free(self);
 }
 
 static PyMethodDef end_methods[] = {
@@ -378,7 +369,7 @@ static PyObject *pipe_end(PyObject *self, PyObject *args)
     if (side < 0 || side > 1 || fd < 0 || kind < FRAME_PIPE || kind > FRAME_PACKET)
         return PyErr_Format(PyExc_ValueError, "end(): side %d, descriptor %d of kind %d", side, fd, kind);
     struct pipe *p = ((SharedObject *)self)->payload;
-    PipeEndObject *end = (PipeEndObject *)((allocfunc)PyType_GetSlot(pipe_end_type, Py_tp_alloc))(pipe_end_type, 0);
+    PipeEndObject *end = core_alloc(pipe_end_type);
     if (!end) return NULL;
     end->pipe = Py_NewRef(self);
     end->in = reads ? &p->way[side] : NULL;
@@ -410,30 +401,24 @@ static PyObject *bind_pipe(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *pack, *beside, *unpack, *loads;
     if (!PyArg_ParseTuple(args, "OOOO", &pack, &beside, &unpack, &loads)) return NULL;
-    Py_XDECREF(hooks.pack);
-    Py_XDECREF(hooks.unpack);
-    Py_XDECREF(hooks.loads);
-    Py_XDECREF(pack_beside);
-    hooks.pack = Py_NewRef(pack);
-    hooks.unpack = Py_NewRef(unpack);
-    hooks.loads = Py_NewRef(loads);
-    pack_beside = Py_NewRef(beside);
+    core_keep(&hooks.pack, pack);
+    core_keep(&hooks.unpack, unpack);
+    core_keep(&hooks.loads, loads);
+    core_keep(&pack_beside, beside);
     Py_RETURN_NONE;
 }
 static PyMethodDef functions[] = {
     { "bind_pipe", bind_pipe, METH_VARARGS, bind_doc },
-    { "pipe_wait", (PyCFunction)(void (*)(void))pipe_wait, METH_FASTCALL, pipe_wait_doc },
+    { "pipe_wait", CORE_FAST(pipe_wait), METH_FASTCALL, pipe_wait_doc },
     { NULL, NULL, 0, NULL },
 };
 
 int procession_add_ring(PyObject *module)
 {
     ring_setup();
-    pipe_end_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &end_spec, NULL);
-    pipe_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &pipe_spec, (PyObject *)bag_type);
-    if (!pipe_end_type || !pipe_type || PyModule_AddObjectRef(module, "PipeEnd", (PyObject *)pipe_end_type) < 0 ||
-        PyModule_AddObjectRef(module, "Pipe", (PyObject *)pipe_type) < 0)
-        return -1;
+    pipe_end_type = core_add_type(module, &end_spec, NULL);
+    pipe_type = core_add_type(module, &pipe_spec, bag_type);
+    if (!pipe_end_type || !pipe_type) return -1;
     shared_register(KIND_PIPE, pipe_type, NULL);
     return PyModule_AddFunctions(module, functions);
 }

@@ -95,9 +95,8 @@ static int ask(struct many *m, uint64_t deadline, bool rings)
 const char pipe_wait_doc[] =
 "pipe_wait(fds, ends, timeout)\n--\n\nThe positions of the descriptors in the list that can be read within timeout seconds (None: for ever).\n"
 "ends holds at each position the PipeEnd whose descriptor it is, or None.";
-PyObject *pipe_wait(PyObject *module, PyObject *const *args, Py_ssize_t count)
+PyObject *pipe_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     uint64_t deadline;
     if (count != 3 || !PyList_Check(args[0]) || !PyList_Check(args[1]) || PyList_Size(args[0]) != PyList_Size(args[1])) {
         PyErr_SetString(PyExc_TypeError, "pipe_wait() takes two lists of one length and a timeout");

@@ -1,4 +1,4 @@
-/* py_sync.h: what the Python types of the synchronisation objects share. */
+/* py_sync.h: what the Python types of the synchronisation objects share.  Each is a SharedObject whose payload is its structure. */
 #ifndef PROCESSION_PY_SYNC_H
 #define PROCESSION_PY_SYNC_H
 
@@ -16,25 +16,10 @@
 typedef PyObject *(*sync_vectorcall)(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *names);
 #define SYNC_NARGS(n) ((Py_ssize_t)((n) & ~((size_t)1 << (8 * sizeof(size_t) - 1))))
 
-typedef struct {
-    SharedObject shared;
-    union {
-        struct sync_lock *lock;
-        struct sync_semaphore *semaphore;
-        struct sync_event *event;
-        struct sync_condition *condition;
-        struct sync_barrier *barrier;
-    } at;
-    PyObject *lock;             /* condition: the Python object of its lock */
-} SyncObject;
-
 /* Types, made by procession_add_sync(). */
-extern PyTypeObject *sync_lock_type, *sync_rlock_type, *sync_condition_type;
+extern PyTypeObject *sync_lock_type, *sync_rlock_type;
 
-/* A new object of the type around a block of which we own one count; on failure the count is given back. */
-PyObject *sync_wrap(PyTypeObject *type, aoff payload);
-PyObject *sync_open(PyTypeObject *type, PyObject *handle, enum block_kind kind);   /* the classmethod _open of each type */
-PyObject *sync_no_memory(void);
+PyObject *sync_made(PyTypeObject *type, aoff payload);     /* around a new block; 0: NULL with MemoryError */
 /* False, with an exception, in a process that shares nothing with its tree. */
 static inline bool sync_shared(void)
 {
@@ -42,33 +27,31 @@ static inline bool sync_shared(void)
     core_raise(AR_GONE, "the synchronisation object");
     return false;
 }
-int sync_opened(PyObject *self);                    /* completes what shared_attach() made; for shared_register() */
-int sync_parse_handle(PyObject *handle, enum block_kind kind, aoff *payload);  /* takes a private reference */
 
 /* Arguments.  All return -1 with an exception. */
 int sync_acquire_arguments(PyObject *const *args, Py_ssize_t n, PyObject *names, uint64_t *deadline);
 int sync_policy(PyObject *policy, uint32_t *flags); /* on_owner_death */
 
 /* Lock and RLock. 1: held; 0: not in time; -1: exception */
-int sync_lock_acquire_until(SyncObject *lock, uint64_t deadline);
-int sync_lock_give_back(SyncObject *lock);          /* 0; -1 with an exception */
+int sync_lock_acquire_until(SharedObject *lock, uint64_t deadline);
+int sync_lock_give_back(SharedObject *lock);          /* 0; -1 with an exception */
 /* For a condition's wait: takes the lock and keeps it whatever happens; -1 if an exception is set then. */
-int sync_lock_reacquire(SyncObject *lock, uint32_t levels, bool after_sleep);
+int sync_lock_reacquire(SharedObject *lock, uint32_t levels, bool after_sleep);
 void sync_raise_owner_died(const struct sync_death *death, const char *then);
 
 PyObject *sync_acquire_method(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *sync_release_method(PyObject *self, PyObject *unused);
 
 /* The methods __enter__ and __exit__: a descriptor whose bound form is taken from a free list. */
-typedef int (*sync_enter)(SyncObject *self);        /* 1, 0; -1 with an exception */
-typedef int (*sync_leave)(SyncObject *self);
+typedef int (*sync_enter)(SharedObject *self);        /* 1, 0; -1 with an exception */
+typedef int (*sync_leave)(SharedObject *self);
 int sync_add_with(PyObject *type, sync_enter enter, sync_leave leave);
-int sync_with_setup(PyObject *module);
+int sync_with_setup(PyObject *module);              /* before the types are made */
 
-int sync_setup_locks(PyObject *module, PyObject *base);
-int sync_setup_semaphores(PyObject *module, PyObject *base);
-int sync_setup_conditions(PyObject *module, PyObject *base);
-int sync_setup_barriers(PyObject *module, PyObject *base);
-PyTypeObject *sync_add_type(PyObject *module, PyType_Spec *spec, PyObject *base);
+int sync_add_event(PyObject *module);
+int sync_add_locks(PyObject *module);
+int sync_add_semaphore(PyObject *module);
+int sync_add_condition(PyObject *module);
+int sync_add_barrier(PyObject *module);
 
 #endif

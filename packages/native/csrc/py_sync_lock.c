@@ -63,24 +63,26 @@ static int warn_of_death(const struct sync_death *d)
     return r;
 }
 
-static void drop(SyncObject *self)
+static struct sync_lock *lock_of(PyObject *self) { return ((SharedObject *)self)->payload; }
+
+static void drop(SharedObject *self)
 {
-    sync_lock_release_all(self->at.lock, self->shared.kind);
+    sync_lock_release_all(self->payload, self->kind);
 }
 
 /* -- acquire and release ------------------------------------------------------------------------------------- */
 
-static int acquire_slowly(SyncObject *self, uint64_t deadline)
+static int acquire_slowly(SharedObject *self, uint64_t deadline)
 {
     struct sync_death death;
     struct arena *a = process_arena;
-    struct sync_lock *l = self->at.lock;
+    struct sync_lock *l = self->payload;
     int r;
     do {
-        if (deadline == 0) r = sync_lock_slow(a, l, self->shared.offset, 0, false, &death);
+        if (deadline == 0) r = sync_lock_slow(a, l, self->offset, 0, false, &death);
         else {
             Py_BEGIN_ALLOW_THREADS
-            r = sync_lock_slow(a, l, self->shared.offset, deadline, false, &death);
+            r = sync_lock_slow(a, l, self->offset, deadline, false, &death);
             Py_END_ALLOW_THREADS
         }
         if (r == AR_INTR && PyErr_CheckSignals() < 0) return -1;
@@ -101,12 +103,12 @@ static int acquire_slowly(SyncObject *self, uint64_t deadline)
     return -1;
 }
 
-int sync_lock_acquire_until(SyncObject *self, uint64_t deadline)
+int sync_lock_acquire_until(SharedObject *self, uint64_t deadline)
 {
     struct arena *a = process_arena;
-    if (sync_lock_fast(a, self->at.lock)) return 1;
-    if (self->shared.kind == KIND_RLOCK) {
-        int r = sync_rlock_again(a, self->at.lock);
+    if (sync_lock_fast(a, self->payload)) return 1;
+    if (self->kind == KIND_RLOCK) {
+        int r = sync_rlock_again(a, self->payload);
         if (r == AR_OK) return 1;
         if (r == AR_OVERFLOW) {
             PyErr_SetString(PyExc_OverflowError, "the recursive lock was acquired 4294967296 times: no more levels");
@@ -116,21 +118,21 @@ int sync_lock_acquire_until(SyncObject *self, uint64_t deadline)
     return acquire_slowly(self, deadline);
 }
 
-int sync_lock_reacquire(SyncObject *self, uint32_t levels, bool after_sleep)
+int sync_lock_reacquire(SharedObject *self, uint32_t levels, bool after_sleep)
 {
     struct sync_death death;
     struct arena *a = process_arena;
-    struct sync_lock *l = self->at.lock;
+    struct sync_lock *l = self->payload;
     int r = AR_OK;
     if (after_sleep || !sync_lock_fast(a, l)) {
         do {
             Py_BEGIN_ALLOW_THREADS
-            r = sync_lock_slow(a, l, self->shared.offset, WAIT_FOREVER, after_sleep, &death);
+            r = sync_lock_slow(a, l, self->offset, WAIT_FOREVER, after_sleep, &death);
             Py_END_ALLOW_THREADS
             if (r == AR_INTR && !PyErr_Occurred()) (void)PyErr_CheckSignals();
         } while (r == AR_INTR);
     }
-    if (self->shared.kind == KIND_RLOCK) sync_lock_levels(l, levels);
+    if (self->kind == KIND_RLOCK) sync_lock_levels(l, levels);
     if (PyErr_Occurred()) return -1;
     if (r == AR_OK) return 0;
     if (SH_PEEK(&l->flags) & SYNC_RECOVER) return warn_of_death(&death);
@@ -138,15 +140,15 @@ int sync_lock_reacquire(SyncObject *self, uint32_t levels, bool after_sleep)
     return -1;
 }
 
-int sync_lock_give_back(SyncObject *self)
+int sync_lock_give_back(SharedObject *self)
 {
-    if (self->shared.kind == KIND_RLOCK) {
-        if (sync_rlock_release(process_arena, self->at.lock) == AR_OK) return 0;
+    if (self->kind == KIND_RLOCK) {
+        if (sync_rlock_release(process_arena, self->payload) == AR_OK) return 0;
         PyErr_SetString(PyExc_AssertionError, "attempt to release recursive lock not owned by thread: the thread that acquired it "
                         "must release it, once for each acquire()");
         return -1;
     }
-    if (sync_lock_release(self->at.lock) == AR_OK) return 0;
+    if (sync_lock_release(self->payload) == AR_OK) return 0;
     PyErr_SetString(PyExc_ValueError, "semaphore or lock released too many times: the lock is not held; "
                     "release once for each acquire() that succeeded");
     return -1;
@@ -156,39 +158,36 @@ PyObject *sync_acquire_method(PyObject *self, PyObject *const *args, Py_ssize_t 
 {
     uint64_t deadline = WAIT_FOREVER;
     if (n == 0 && !names) {
-        if (sync_lock_fast(process_arena, ((SyncObject *)self)->at.lock)) Py_RETURN_TRUE;
+        if (sync_lock_fast(process_arena, lock_of(self))) Py_RETURN_TRUE;
     } else if (sync_acquire_arguments(args, n, names, &deadline) < 0)
         return NULL;
-    int r = sync_lock_acquire_until((SyncObject *)self, deadline);
+    int r = sync_lock_acquire_until((SharedObject *)self, deadline);
     return r < 0 ? NULL : PyBool_FromLong(r);
 }
 
-PyObject *sync_release_method(PyObject *self, PyObject *unused)
+PyObject *sync_release_method(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    (void)unused;
-    if (sync_lock_give_back((SyncObject *)self) < 0) return NULL;
+    if (sync_lock_give_back((SharedObject *)self) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
-static int enter(SyncObject *self) { return sync_lock_acquire_until(self, WAIT_FOREVER); }
+static int enter(SharedObject *self) { return sync_lock_acquire_until(self, WAIT_FOREVER); }
 
-static PyObject *locked(PyObject *self, PyObject *unused)
+static PyObject *locked(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    (void)unused;
-    return PyBool_FromLong(olock_held(SH_GET(&((SyncObject *)self)->at.lock->word)));
+    return PyBool_FromLong(olock_held(SH_GET(&lock_of(self)->word)));
 }
 
 /* Who holds it, for reprs: ("free" | "mine" | "thread" | "process", levels). */
-static PyObject *state(PyObject *object, PyObject *unused)
+static PyObject *state(PyObject *object, PyObject *Py_UNUSED(unused))
 {
-    (void)unused;
-    SyncObject *self = (SyncObject *)object;
-    struct sync_lock *l = self->at.lock;
+    SharedObject *self = (SharedObject *)object;
+    struct sync_lock *l = self->payload;
     uint32_t word = SH_GET(&l->word);
     if (!olock_held(word)) return Py_BuildValue("(si)", "free", 0);
     if ((word & OWNER_BITS) != (process_arena->self & OWNER_BITS)) return Py_BuildValue("(si)", "process", 1);
     if (!sync_lock_mine(process_arena, l)) return Py_BuildValue("(si)", "thread", 1);
-    return Py_BuildValue("(sI)", "mine", self->shared.kind == KIND_RLOCK ? SH_PEEK(&l->count) + 1 : 1);
+    return Py_BuildValue("(sI)", "mine", self->kind == KIND_RLOCK ? SH_PEEK(&l->count) + 1 : 1);
 }
 
 /* -- types --------------------------------------------------------------------------------------------------- */
@@ -203,7 +202,7 @@ static PyObject *new_lock(PyTypeObject *type, PyObject *args, PyObject *kwargs, 
         return NULL;
     if (sync_policy(policy, &flags) < 0 || core_ensure() < 0) return NULL;
     aoff payload = sync_lock_new(process_arena, kind, flags);
-    return payload ? sync_wrap(type, payload) : sync_no_memory();
+    return sync_made(type, payload);
 }
 
 static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -216,22 +215,16 @@ static PyObject *rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return new_lock(type, args, kwargs, KIND_RLOCK);
 }
 
-static PyObject *lock_open(PyObject *type, PyObject *handle) { return sync_open((PyTypeObject *)type, handle, KIND_LOCK); }
-static PyObject *rlock_open(PyObject *type, PyObject *handle) { return sync_open((PyTypeObject *)type, handle, KIND_RLOCK); }
-
-#define LOCK_METHODS(open) \
-    { "acquire", (PyCFunction)(void (*)(void))sync_acquire_method, METH_FASTCALL | METH_KEYWORDS, \
-      "acquire($self, /, block=True, timeout=None)\n--\n\n" \
-      "Acquire it, waiting at most timeout seconds if block is true (None: for ever, negative: not at all).\n\n" \
-      "Returns whether it was acquired.  Raises OwnerDiedError if its owner died: the lock is free again then." }, \
-    { "release", sync_release_method, METH_NOARGS, "release($self, /)\n--\n\nRelease it." }, \
-    { "locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether it is held by anybody." }, \
-    { "_state", state, METH_NOARGS, "_state($self, /)\n--\n\nWho holds it and how often." }, \
-    { "_open", open, METH_O | METH_CLASS, "_open($type, handle, /)\n--\n\nThe object that a handle names." }, \
+static PyMethodDef lock_methods[] = {
+    { "acquire", CORE_FAST(sync_acquire_method), METH_FASTCALL | METH_KEYWORDS,
+      "acquire($self, /, block=True, timeout=None)\n--\n\n"
+      "Acquire it, waiting at most timeout seconds if block is true (None: for ever, negative: not at all).\n\n"
+      "Returns whether it was acquired.  Raises OwnerDiedError if its owner died: the lock is free again then." },
+    { "release", sync_release_method, METH_NOARGS, "release($self, /)\n--\n\nRelease it." },
+    { "locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether it is held by anybody." },
+    { "_state", state, METH_NOARGS, "_state($self, /)\n--\n\nWho holds it and how often." },
     { NULL, NULL, 0, NULL }
-
-static PyMethodDef lock_methods[] = { LOCK_METHODS(lock_open) };
-static PyMethodDef rlock_methods[] = { LOCK_METHODS(rlock_open) };
+};
 
 static PyType_Slot lock_slots[] = {
     { Py_tp_new, lock_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, lock_methods },
@@ -240,23 +233,23 @@ static PyType_Slot lock_slots[] = {
     { 0, NULL }
 };
 static PyType_Slot rlock_slots[] = {
-    { Py_tp_new, rlock_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, rlock_methods },
+    { Py_tp_new, rlock_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, lock_methods },
     { Py_tp_doc, "RLock(*, on_owner_death='raise', ctx=None)\n--\n\n"
                  "A lock in the arena that its owning thread may acquire again." },
     { 0, NULL }
 };
-static PyType_Spec lock_spec = { "procession_native._core.Lock", sizeof(SyncObject), 0,
+static PyType_Spec lock_spec = { "procession_native._core.Lock", sizeof(SharedObject), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, lock_slots };
-static PyType_Spec rlock_spec = { "procession_native._core.RLock", sizeof(SyncObject), 0,
+static PyType_Spec rlock_spec = { "procession_native._core.RLock", sizeof(SharedObject), 0,
                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, rlock_slots };
 
-int sync_setup_locks(PyObject *module, PyObject *base)
+int sync_add_locks(PyObject *module)
 {
-    sync_lock_type = sync_add_type(module, &lock_spec, base);
-    sync_rlock_type = sync_add_type(module, &rlock_spec, base);
+    sync_lock_type = core_add_type(module, &lock_spec, shared_type);
+    sync_rlock_type = core_add_type(module, &rlock_spec, shared_type);
     if (!sync_lock_type || !sync_rlock_type) return -1;
-    shared_register(KIND_LOCK, sync_lock_type, sync_opened);
-    shared_register(KIND_RLOCK, sync_rlock_type, sync_opened);
+    shared_register(KIND_LOCK, sync_lock_type, NULL);
+    shared_register(KIND_RLOCK, sync_rlock_type, NULL);
     if (sync_add_with((PyObject *)sync_lock_type, enter, sync_lock_give_back) < 0) return -1;
     return sync_add_with((PyObject *)sync_rlock_type, enter, sync_lock_give_back);
 }

@@ -1,16 +1,18 @@
 /* py_sync_semaphore.c: the Python type of semaphores. */
 #include "py_sync.h"
 
-static int acquire_until(SyncObject *self, uint64_t deadline)
+static struct sync_semaphore *semaphore_of(PyObject *self) { return ((SharedObject *)self)->payload; }
+
+static int acquire_until(SharedObject *self, uint64_t deadline)
 {
-    struct sync_semaphore *s = self->at.semaphore;
+    struct sync_semaphore *s = self->payload;
     int r;
     if (sync_semaphore_fast(process_arena, s)) return 1;
     do {
-        if (deadline == 0) r = sync_semaphore_slow(process_arena, s, self->shared.offset, 0);
+        if (deadline == 0) r = sync_semaphore_slow(process_arena, s, self->offset, 0);
         else {
             Py_BEGIN_ALLOW_THREADS
-            r = sync_semaphore_slow(process_arena, s, self->shared.offset, deadline);
+            r = sync_semaphore_slow(process_arena, s, self->offset, deadline);
             Py_END_ALLOW_THREADS
         }
         if (r == AR_INTR && PyErr_CheckSignals() < 0) return -1;
@@ -19,13 +21,13 @@ static int acquire_until(SyncObject *self, uint64_t deadline)
     return r == AR_OK;
 }
 
-static int enter(SyncObject *self) { return acquire_until(self, WAIT_FOREVER); }
+static int enter(SharedObject *self) { return acquire_until(self, WAIT_FOREVER); }
 
-static int leave(SyncObject *self)
+static int leave(SharedObject *self)
 {
-    if (sync_semaphore_release(process_arena, self->at.semaphore) == AR_OK) return 0;
+    if (sync_semaphore_release(process_arena, self->payload) == AR_OK) return 0;
     if (!sync_shared()) return -1;
-    unsigned long most = SH_PEEK(&self->at.semaphore->maxvalue);
+    unsigned long most = SH_PEEK(&semaphore_of((PyObject *)self)->maxvalue);
     PyErr_Format(PyExc_ValueError, "semaphore or lock released too many times: its value is %lu already, the most it may have; "
                  "release once for each acquire() that succeeded", most);
     return -1;
@@ -35,36 +37,32 @@ static PyObject *acquire(PyObject *self, PyObject *const *args, Py_ssize_t n, Py
 {
     uint64_t deadline = WAIT_FOREVER;
     if (n == 0 && !names) {
-        if (sync_semaphore_fast(process_arena, ((SyncObject *)self)->at.semaphore)) Py_RETURN_TRUE;
+        if (sync_semaphore_fast(process_arena, semaphore_of(self))) Py_RETURN_TRUE;
     } else if (sync_acquire_arguments(args, n, names, &deadline) < 0)
         return NULL;
-    int r = acquire_until((SyncObject *)self, deadline);
+    int r = acquire_until((SharedObject *)self, deadline);
     return r < 0 ? NULL : PyBool_FromLong(r);
 }
 
-static PyObject *release(PyObject *self, PyObject *unused)
+static PyObject *release(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    (void)unused;
-    if (leave((SyncObject *)self) < 0) return NULL;
+    if (leave((SharedObject *)self) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *get_value(PyObject *self, PyObject *unused)
+static PyObject *get_value(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    (void)unused;
-    return PyLong_FromUnsignedLong(sync_semaphore_value(((SyncObject *)self)->at.semaphore));
+    return PyLong_FromUnsignedLong(sync_semaphore_value(semaphore_of(self)));
 }
 
-static PyObject *locked(PyObject *self, PyObject *unused)
+static PyObject *locked(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    (void)unused;
-    return PyBool_FromLong(sync_semaphore_value(((SyncObject *)self)->at.semaphore) == 0);
+    return PyBool_FromLong(sync_semaphore_value(semaphore_of(self)) == 0);
 }
 
-static PyObject *get_maxvalue(PyObject *self, void *unused)
+static PyObject *get_maxvalue(PyObject *self, void *Py_UNUSED(unused))
 {
-    (void)unused;
-    return PyLong_FromUnsignedLong(SH_PEEK(&((SyncObject *)self)->at.semaphore->maxvalue));
+    return PyLong_FromUnsignedLong(SH_PEEK(&semaphore_of(self)->maxvalue));
 }
 
 static PyObject *semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -90,16 +88,11 @@ static PyObject *semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     if (core_ensure() < 0) return NULL;
     aoff payload = sync_semaphore_new(process_arena, (uint32_t)value, bounded ? (uint32_t)value : SYNC_VALUE_MAX, bounded,
                                       tracked);
-    return payload ? sync_wrap(type, payload) : sync_no_memory();
-}
-
-static PyObject *semaphore_open(PyObject *type, PyObject *handle)
-{
-    return sync_open((PyTypeObject *)type, handle, KIND_SEMAPHORE);
+    return sync_made(type, payload);
 }
 
 static PyMethodDef methods[] = {
-    { "acquire", (PyCFunction)(void (*)(void))acquire, METH_FASTCALL | METH_KEYWORDS,
+    { "acquire", CORE_FAST(acquire), METH_FASTCALL | METH_KEYWORDS,
       "acquire($self, /, block=True, timeout=None)\n--\n\n"
       "Take a permit, waiting at most timeout seconds if block is true (None: for ever, negative: not at all).\n\n"
       "Returns whether one was taken." },
@@ -107,7 +100,6 @@ static PyMethodDef methods[] = {
       "release($self, /)\n--\n\nGive a permit back.  Raises ValueError if that would exceed the largest value." },
     { "get_value", get_value, METH_NOARGS, "get_value($self, /)\n--\n\nHow many permits are to be had now." },
     { "locked", locked, METH_NOARGS, "locked($self, /)\n--\n\nWhether an acquire would have to wait." },
-    { "_open", semaphore_open, METH_O | METH_CLASS, "_open($type, handle, /)\n--\n\nThe object that a handle names." },
     { NULL, NULL, 0, NULL }
 };
 static PyGetSetDef getset[] = {
@@ -120,13 +112,13 @@ static PyType_Slot slots[] = {
                  "A counting semaphore in the arena." },
     { 0, NULL }
 };
-static PyType_Spec spec = { "procession_native._core.Semaphore", sizeof(SyncObject), 0,
+static PyType_Spec spec = { "procession_native._core.Semaphore", sizeof(SharedObject), 0,
                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots };
 
-int sync_setup_semaphores(PyObject *module, PyObject *base)
+int sync_add_semaphore(PyObject *module)
 {
-    PyTypeObject *type = sync_add_type(module, &spec, base);
+    PyTypeObject *type = core_add_type(module, &spec, shared_type);
     if (!type) return -1;
-    shared_register(KIND_SEMAPHORE, type, sync_opened);
+    shared_register(KIND_SEMAPHORE, type, NULL);
     return sync_add_with((PyObject *)type, enter, leave);
 }

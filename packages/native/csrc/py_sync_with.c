@@ -47,7 +47,7 @@ static PyObject *run_enter(WithMethod *m, PyObject *self, Py_ssize_t nargs, PyOb
 {
     if (nargs != 0 || names)
         return PyErr_Format(PyExc_TypeError, "__enter__() takes no arguments (%zd given)", nargs);
-    int r = m->enter((SyncObject *)self);
+    int r = m->enter((SharedObject *)self);
     if (r > 0) Py_RETURN_TRUE;
     if (r < 0) return NULL;
     Py_RETURN_FALSE;
@@ -59,7 +59,7 @@ static PyObject *run_leave(WithMethod *m, PyObject *self, PyObject *names)
         PyErr_SetString(PyExc_TypeError, "__exit__() takes no keyword arguments");
         return NULL;
     }
-    if (m->leave((SyncObject *)self) < 0) return NULL;
+    if (m->leave((SharedObject *)self) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -104,9 +104,8 @@ static PyObject *call_slowly(PyObject *object, PyObject *args, PyObject *kwargs)
     return call(object, items, (size_t)n, NULL);
 }
 
-static PyObject *bind(PyObject *object, PyObject *self, PyObject *type)
+static PyObject *bind(PyObject *object, PyObject *self, PyObject *Py_UNUSED(type))
 {
-    (void)type;
     WithMethod *m = (WithMethod *)object;
     if (self == NULL || self == Py_None) return Py_NewRef(object);
     if (!fits(m, self)) {
@@ -154,15 +153,13 @@ static PyObject *method_repr(PyObject *object)
     return PyUnicode_FromFormat("<method '%s' of lock objects>", ((WithMethod *)object)->enter ? "__enter__" : "__exit__");
 }
 
-static PyObject *method_name(PyObject *object, void *unused)
+static PyObject *method_name(PyObject *object, void *Py_UNUSED(unused))
 {
-    (void)unused;
     return PyUnicode_FromString(((WithMethod *)object)->enter ? "__enter__" : "__exit__");
 }
 
-static PyObject *method_doc(PyObject *object, void *unused)
+static PyObject *method_doc(PyObject *object, void *Py_UNUSED(unused))
 {
-    (void)unused;
     return PyUnicode_FromString(((WithMethod *)object)->enter ? "Acquire it, for as long as it takes."
                                                               : "Release it.");
 }
@@ -172,9 +169,8 @@ static PyObject *bound_name(PyObject *object, void *unused)
     return method_name((PyObject *)((BoundWith *)object)->method, unused);
 }
 
-static PyObject *bound_self(PyObject *object, void *unused)
+static PyObject *bound_self(PyObject *object, void *Py_UNUSED(unused))
 {
-    (void)unused;
     return Py_NewRef(((BoundWith *)object)->self);
 }
 

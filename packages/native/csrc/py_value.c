@@ -238,5 +238,5 @@ static PyType_Spec value_spec = {
 
 int procession_add_value(PyObject *module)
 {
-    return cells_add_type(module, &value_spec, "SyncValue", NULL);
+    return core_add_type(module, &value_spec, NULL) ? 0 : -1;
 }
