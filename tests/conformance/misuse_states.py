@@ -56,6 +56,37 @@ def finished():
     return p
 
 
+def misuse(pipe, process, what):
+    try:
+        if process is None:
+            process = ctx.Process(target=noop)
+        found = getattr(process, what)
+        if callable(found):
+            found()
+    except BaseException as error:
+        pipe.send(error)
+    else:
+        pipe.send(None)
+
+
+def in_child(what, process=None, daemon=False):
+    """Misuse *process* in a child, or a process that the child makes; what it raises there, raise here."""
+    mine, its = ctx.Pipe()
+    child = ctx.Process(target=misuse, args=(its, process, what), daemon=daemon)
+    child.start()
+    its.close()
+    error = mine.recv()
+    child.join()
+    if error is not None:
+        raise error
+
+
+def closed():
+    p = finished()
+    p.close()
+    return p
+
+
 def closed_conn():
     a, b = ctx.Pipe()
     a.close()
