@@ -152,6 +152,55 @@ def drop(reader: Any, writer: Any) -> None:
     gc.collect()
 
 
+LONG = bytes(range(256)) * (18 << 10)  # a stream of 18 pieces
+
+
+def run_long(name: str, duplex: bool, kills_sender: bool) -> None:
+    k = 1 - STRIDE
+    ended = False
+    while not ended:
+        k += STRIDE
+        start = used()
+        reader, writer = Pipe(duplex)
+        reader.poll(0.001)  # a reader that waits, as far as a sender can see
+        pid = os.fork()
+        if pid == 0:
+            (reader if kills_sender else writer).close()
+            core.fault_set(k)
+            if kills_sender:
+                writer.send_bytes(LONG)
+            else:
+                reader.recv_bytes()
+            core.fault_set(0)
+            os._exit(0)
+        (writer if kills_sender else reader).close()
+        result: Any = None
+        try:
+            result = reader.recv_bytes() if kills_sender else writer.send_bytes(LONG)
+        except (EOFError, OSError) as error:
+            result = type(error)
+        code = reap(pid)
+        ended = code == 0
+        label = f"{name}, step {k}"
+        require(ended or code == -signal.SIGKILL, f"{label}: exit code {code}")
+        if kills_sender:
+            require(
+                result == LONG or (not ended and result in (EOFError, OSError)),
+                f"{label}: {str(result)[:50]}",
+            )
+        else:
+            require(result is None or (not ended and result is BrokenPipeError), f"{label}: {result}")
+        reader.close()
+        writer.close()
+        del reader, writer
+        left = used() - start
+        require(left == 0, f"{label}: {left} bytes are not given back")
+        wrong = core.check()
+        require(wrong is None, f"{label}: {wrong}")
+    SEEN[name] = k - 1
+    print(name, k - 1, file=sys.stderr, flush=True)
+
+
 core.ensure()
 for duplex in (True, False):
     for i in range(4):
@@ -179,5 +228,7 @@ for duplex in (True, False):
         descriptor=True,
     )
     run(f"{way}: close", duplex, [4], lambda r, w: (r.close(), w.close()), [], 0)
+    run_long(f"{way}: the sender of a stream", duplex, True)
+    run_long(f"{way}: the receiver of a stream", duplex, False)
 run("make and drop", False, [], drop, [], 0)
 print(json.dumps(SEEN))

@@ -6,6 +6,7 @@
 #include "py_plain.h"
 #include "py_ring.h"
 #include "py_ring_end.h"
+#include "py_stream.h"
 
 #include <errno.h>
 #include <string.h>
@@ -97,6 +98,20 @@ static PyObject *put(PipeEndObject *self, struct outgoing *o)
     return failure(rc, error);
 }
 
+/* Piece by piece: as put(). */
+static PyObject *put_stream(PipeEndObject *self, const char *data, size_t size, enum queue_tag tag)
+{
+    struct stream *s;
+    aoff block = stream_make(size, tag, &s);
+    if (!block) return leave_ring(self);
+    struct outgoing o = { .message = { .data = &o.small, .size = 8, .weight = 8, .refs = o.refs, .nrefs = 1, .tag = TAG_STREAM } };
+    o.refs[0] = block;
+    PyObject *sent = put(self, &o);
+    if (sent == Py_True && stream_send(self, block, s, data) < 0) Py_CLEAR(sent);
+    stream_end(block, s);
+    return sent;
+}
+
 static bool too_large(PyObject *obj)
 {
     return (PyBytes_CheckExact(obj) && PyBytes_Size(obj) > LARGEST) || (PyUnicode_CheckExact(obj) && PyUnicode_GetLength(obj) > LARGEST);
@@ -107,6 +122,8 @@ static PyObject *end_send(PipeEndObject *self, PyObject *obj)
     struct outgoing o;
     if (!way(self->out)) return NULL;
     if (too_large(obj)) return leave_ring(self);
+    if (PyBytes_CheckExact(obj) && stream_worth(self, (size_t)PyBytes_Size(obj)))
+        return put_stream(self, PyBytes_AsString(obj), (size_t)PyBytes_Size(obj), TAG_BYTES);
     int made = outgoing_plain(&o, obj);
     if (made < 0) return NULL;
     struct plain simple;
@@ -123,6 +140,11 @@ static PyObject *end_send(PipeEndObject *self, PyObject *obj)
         if (PyBytes_Check(packed) && PyBytes_Size(packed) > LARGEST) {
             return Py_BuildValue("(N[][])", packed);
         }
+        if (PyBytes_Check(packed) && stream_worth(self, (size_t)PyBytes_Size(packed))) {
+            PyObject *sent = put_stream(self, PyBytes_AsString(packed), (size_t)PyBytes_Size(packed), TAG_PICKLE);
+            Py_DECREF(packed);
+            return sent;
+        }
         if (outgoing_packed(&o, packed) < 0) return NULL;
     }
     return put(self, &o);
@@ -136,6 +158,8 @@ static PyObject *end_send_bytes(PipeEndObject *self, PyObject *data)
     PyObject *result = NULL;
     if (view.len > LARGEST) {
         result = leave_ring(self);
+    } else if (stream_worth(self, (size_t)view.len)) {
+        result = put_stream(self, view.buf, (size_t)view.len, TAG_RAW);
     } else if (outgoing_raw(&o, view.buf, view.len) == 0) {
         result = put(self, &o);
     } else if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
@@ -168,13 +192,26 @@ static int take(PipeEndObject *self, struct taken *out)
     return -1;
 }
 
+static bool is_stream(const char *record) { return record_tag(word_at(record)) == TAG_STREAM; }
+
+static PyObject *from_stream(const char *record, bool object, Py_ssize_t limit, Py_buffer *into)
+{
+    const struct stream_want want = { object, limit, into, hooks.loads };
+    PyObject *result = stream_receive(word_at(record + 8), &want);
+    taken_release_refs(process_arena, record);
+    return result;
+}
+
 static PyObject *end_recv(PipeEndObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (!way(self->in)) return NULL;
     uint64_t buffer[160];
     struct taken out = TAKEN_ON(buffer);
     int got = take(self, &out);
-    PyObject *result = got > 0 ? incoming_make(out.data, &hooks) : got == 0 ? Py_NewRef((PyObject *)self) : NULL;
+    PyObject *result = NULL;
+    if (got == 0) result = Py_NewRef((PyObject *)self);
+    else if (got > 0 && is_stream(out.data)) result = from_stream(out.data, true, -1, NULL);
+    else if (got > 0) result = incoming_make(out.data, &hooks);
     taken_free(&out);
     return result;
 }
@@ -244,7 +281,10 @@ static PyObject *receive_bytes(PipeEndObject *self, Py_ssize_t limit, Py_buffer 
     uint64_t buffer[160];
     struct taken out = TAKEN_ON(buffer);
     int got = take(self, &out);
-    PyObject *result = got > 0 ? bytes_of(out.data, limit, into) : got == 0 ? Py_NewRef((PyObject *)self) : NULL;
+    PyObject *result = NULL;
+    if (got == 0) result = Py_NewRef((PyObject *)self);
+    else if (got > 0 && is_stream(out.data)) result = from_stream(out.data, false, limit, into);
+    else if (got > 0) result = bytes_of(out.data, limit, into);
     taken_free(&out);
     return result;
 }

@@ -57,7 +57,7 @@
 #include "word.h"
 
 enum queue_tag { TAG_PICKLE = 0, TAG_INT = 1, TAG_CONST = 2, TAG_FLOAT = 3, TAG_STR = 4, TAG_BYTES = 5,
-                 TAG_RAW = 6 /* bytes of a pipe, no object (ring.h) */ };
+                 TAG_RAW = 6 /* bytes of a pipe, no object (ring.h) */, TAG_STREAM = 7 /* of a pipe: the reference is a stream (stream.h) */ };
 #define RECORD_IN_BLOCK 1u                   /* flag: the payload is the first reference, a block; inline is its size */
 #define RECORD_PARCEL 2u                     /* flag: the last reference is a parcel of all others */
 

@@ -194,6 +194,11 @@ int ring_look(struct arena *a, struct ring *r)
     return queue_has(a, &r->q) ? AR_OK : AR_SHUTDOWN;    /* the flag comes after the last commit */
 }
 
+bool ring_awaited(struct arena *a, struct ring *r)
+{
+    return (SH_PEEK(&r->asleep) || SH_PEEK(&r->q.spinner)) && ring_look(a, r) == AR_EMPTY;
+}
+
 /* Sleeps until something may have changed, at most until the deadline.  AR_OK: look again; AR_TIMEOUT, AR_INTR, AR_SYS. */
 static int rest(struct arena *a, struct ring *r, int fd, enum frame_kind kind, uint64_t deadline, uint64_t *slice, bool *ended)
 {

@@ -63,6 +63,7 @@ void ring_drain(struct arena *a, struct ring *r, int fd, enum frame_kind kind);
 /* All later messages go through the descriptor.  reads: fd is the reader's own, which marks are taken out of.
  * *left: messages are left in the ring.  AR_OK; AR_TIMEOUT: a stopped process holds a lock. */
 int  ring_leave(struct arena *a, struct ring *r, int fd, enum frame_kind kind, bool reads, bool *left);
+bool ring_awaited(struct arena *a, struct ring *r);      /* everything has been taken, and a reader waits for more */
 void ring_closed(struct ring *r);                /* after a reader's descriptor was closed */
 int  ring_gone(int fd);                          /* 1: the other end is closed; 0: it is not; -1: errno */
 
