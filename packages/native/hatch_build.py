@@ -32,6 +32,7 @@ FLAGS = [
     "-std=c11",
     "-Wall",
     "-Wextra",
+    "-Wno-unknown-warning-option",  # the next is gcc's
     "-Wno-clobbered",  # of every local beside a transaction: see arena_begin() in arena.h for the rule
     "-fvisibility=hidden",
     "-fno-strict-aliasing",
@@ -39,10 +40,42 @@ FLAGS = [
     "-fPIC",
 ]
 SWITCH = "PROCESSION_NATIVE"
+# Builds for another system, with zig as the compiler (pip install ziglang): one of TARGETS.
+TARGET = "PROCESSION_NATIVE_TARGET"
+# Lets a build on macOS have the C core, which was compiled for it and never run.
+UNTESTED = "PROCESSION_NATIVE_UNTESTED"
+
+# zig's name of a system, and the platform tag of a wheel for it.  The core's newest symbol in glibc is memfd_create,
+# of 2.27; macOS has had os_sync_wait_on_address since 14.4, where older ones cannot load the module.
+TARGETS = {
+    "x86_64-linux-gnu.2.28": "manylinux_2_28_x86_64",
+    "aarch64-linux-gnu.2.28": "manylinux_2_28_aarch64",
+    "x86_64-linux-musl": "musllinux_1_2_x86_64",
+    "aarch64-linux-musl": "musllinux_1_2_aarch64",
+    "x86_64-macos.14.4": "macosx_14_0_x86_64",
+    "aarch64-macos.14.4": "macosx_14_0_arm64",
+}
+# Where a wheel without the core is all there is to have, so that nobody there has to build one.
+PORTABLE_TARGET = "portable"
+PORTABLE_TAG = "py3-none-macosx_10_9_x86_64.macosx_11_0_arm64.win32.win_amd64.win_arm64"
 
 
 class BuildFailure(Exception):
     """The C core could not be compiled; the text says what was run and what it answered."""
+
+
+def target_system() -> str:
+    """What is built for: a name of TARGETS, PORTABLE_TARGET, or "" for this machine. Raises BuildFailure for others."""
+    wanted = os.environ.get(TARGET, "")
+    if wanted and wanted not in (*TARGETS, PORTABLE_TARGET):
+        raise BuildFailure(f"{TARGET}={wanted!r} is not one of {', '.join((*TARGETS, PORTABLE_TARGET))}")
+    return wanted
+
+
+def for_macos() -> bool:
+    """Whether the module is for macOS."""
+    wanted = target_system()
+    return "macos" in wanted if wanted else sys.platform == "darwin"
 
 
 def free_threaded() -> bool:
@@ -62,8 +95,8 @@ def suffix() -> str:
 
 def tag() -> str:
     """The wheel's tag: cp311-abi3-<platform>, or the one of this Python."""
-    # A wheel built here runs on this machine; the tag of a released one is set by auditwheel.
-    machine = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    # Without a target a wheel runs on this machine, and on others only by luck.
+    machine = TARGETS.get(target_system()) or sysconfig.get_platform().replace("-", "_").replace(".", "_")
     limit = limited_api()
     if limit:
         return f"cp{limit >> 24}{(limit >> 16) & 0xFF}-abi3-{machine}"
@@ -80,15 +113,23 @@ def unsupported() -> str | None:
     """Why no extension can be built here at all, or None."""
     if platform.python_implementation() != "CPython":
         return f"{platform.python_implementation()} uses the portable variant"
-    if not sys.platform.startswith("linux"):
+    if target_system() == PORTABLE_TARGET:
+        return "the portable variant is asked for"
+    if not target_system() and sys.platform == "darwin" and os.environ.get(UNTESTED) != "1":
+        return f"the C core was never run on macOS; {UNTESTED}=1 builds it all the same"
+    if not target_system() and not sys.platform.startswith(("linux", "darwin")):
         return f"the C core does not run on {sys.platform} yet"
+    if target_system() and free_threaded():
+        return "a cross build needs the stable ABI, which this Python does not have"
     if not sources():
         return "csrc holds no C file"
     return None
 
 
 def compiler() -> list[str]:
-    """The C compiler's command: $CC, or the one that built this Python, or cc."""
+    """The C compiler's command: zig for a target, else $CC, or the one that built this Python, or cc."""
+    if target_system():
+        return [sys.executable, "-m", "ziglang", "cc", "-target", target_system()]
     named = os.environ.get("CC")
     if named:
         return shlex.split(named)
@@ -173,7 +214,16 @@ def build(
         target.parent.mkdir(parents=True, exist_ok=True)
         # A running interpreter may have the old file mapped: never write into it.
         spare = target.with_name(f".{target.name}.{os.getpid()}")
-        link = [*compiler(), "-shared", "-pthread", *extra, *shlex.split(os.environ.get("LDFLAGS", ""))]
+        # Python's own symbols come from the program that loads the module; macOS wants to be told.
+        open_ends = ["-undefined", "dynamic_lookup"] if for_macos() else []
+        link = [
+            *compiler(),
+            "-shared",
+            "-pthread",
+            *open_ends,
+            *extra,
+            *shlex.split(os.environ.get("LDFLAGS", "")),
+        ]
         run([*link, *map(str, objects), "-o", str(spare)])
         os.replace(spare, target)
         compiled = True
@@ -230,6 +280,9 @@ else:
             if reason is None:
                 build_data["pure_python"] = False
                 build_data["tag"] = tag()
+                return
+            if target_system() == PORTABLE_TARGET:
+                build_data["tag"] = PORTABLE_TAG
                 return
             if wish == "require":
                 raise RuntimeError(f"{SWITCH}=require, but the C core cannot be built: {reason}")

@@ -22,9 +22,18 @@ def test_shared_words_are_written_by_the_macros_only(path: Path) -> None:
     # Every store is a fault point only if all go through shared.h; the kernel gets a word's address for futexes.
     if path.name == "shared.h":
         return
-    text = re.sub(r"syscall\(SYS_futex,[^;]*;", "", code(path))
+    text = re.sub(r"(?:syscall\(SYS_futex,|os_sync_)[^;]*;", "", code(path))
     found = re.findall(r".*(?:->|\.)\s*opaque\b.*", text)
     assert not found, f"{path.name}: use the SH_ macros: {found}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if not p.name.startswith("os")], ids=lambda p: p.name)
+def test_only_the_platform_layer_names_a_system(path: Path) -> None:
+    named = re.findall(
+        r"__linux__|__APPLE__|<linux/[^>]*>|<sys/(?:syscall|eventfd|random|event|prctl|sysinfo)\.h>|\bsyscall\(|\bMADV_\w+",
+        code(path),
+    )
+    assert not named, f"{path.name}: ask os.h, not the system: {named}"
 
 
 PRIVATE = re.compile(

@@ -1,6 +1,7 @@
 /* ahead.c: see ahead.h. */
 #define _GNU_SOURCE
 #include "ahead.h"
+#include "os.h"
 
 #include <errno.h>
 #include <string.h>
@@ -51,7 +52,7 @@ void ahead_put(struct ahead *a, const char *data, size_t size)
 int ahead_share(struct ahead **a)
 {
     char data[AHEAD_ROOM];
-    int fd = memfd_create("procession-ahead", MFD_CLOEXEC);
+    int fd = os_memory_file("procession-ahead");
     if (fd < 0) return -1;
     struct ahead *made = ftruncate(fd, (off_t)AHEAD_SIZE) < 0 ? NULL : map(fd);
     if (!made) {

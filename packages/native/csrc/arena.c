@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -82,10 +81,10 @@ static int above_stdio(int fd)
 
 int arena_create(struct arena *a, uint64_t limit)
 {
-    int fd = above_stdio(memfd_create("procession", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    int lease_fd = above_stdio(memfd_create("procession-lease", MFD_CLOEXEC));
+    int fd = above_stdio(os_memory_file("procession"));
+    int lease_fd = above_stdio(os_memory_file("procession-lease"));
     if (fd < 0 || lease_fd < 0 || heap_grow_file(fd, HEAP_OFFSET + 64 * PAGE) != AR_OK) goto fail;
-    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+    os_forbid_shrinking(fd);
     int r = open_view(a, fd, lease_fd);
     if (r != AR_OK) {
         errno = ENOMEM;
@@ -94,7 +93,7 @@ int arena_create(struct arena *a, uint64_t limit)
     struct arena_header *h = a->h;
     uint64_t id = 0;
     while (id == 0) {
-        if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id) id = 0;
+        if (!os_random(&id, sizeof id)) id = 0;
         id >>= 1;                                       /* fits a signed 64-bit integer */
     }
     SH_INIT(&h->layout, ARENA_LAYOUT);
@@ -180,10 +179,10 @@ void *arena_map(struct arena *a, uint32_t index, uint64_t count)
     if (arena_fd_is_ours(a))
         p = mmap(NULL, count << WINDOW_BITS, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, (off_t)index << WINDOW_BITS);
     else {
-        /* The program has closed our descriptor; the file is still mapped.  An old size of 0 makes mremap() map the same
-         * file again, from where window 0 begins: what lies before the wanted windows is given up at once. */
+        /* The program has closed our descriptor; the file is still mapped, and is mapped again from where window 0
+         * begins: what lies before the wanted windows is given up at once. */
         uint64_t before = (uint64_t)index << WINDOW_BITS;
-        p = mremap(a->h, 0, before + (count << WINDOW_BITS), MREMAP_MAYMOVE);
+        p = os_map_again(a->h, before + (count << WINDOW_BITS));
         if (p != MAP_FAILED && before) {
             munmap(p, before);
             p = (char *)p + before;
@@ -191,7 +190,7 @@ void *arena_map(struct arena *a, uint32_t index, uint64_t count)
     }
     if (p == MAP_FAILED) return NULL;
     /* A core file should not carry the whole tree's memory. */
-    madvise(p, count << WINDOW_BITS, MADV_DONTDUMP);
+    os_leave_out_of_dumps(p, count << WINDOW_BITS);
     return p;
 }
 

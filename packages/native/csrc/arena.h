@@ -58,6 +58,7 @@
 #ifndef PROCESSION_ARENA_H
 #define PROCESSION_ARENA_H
 
+#include "os.h"
 #include "shared.h"
 #include <pthread.h>
 #include <setjmp.h>
@@ -180,9 +181,5 @@ void txn_publish(struct arena *a, sh64 *p, uint64_t v);    /* also usable for wo
 bool txn_repair(struct arena *a);                          /* false: memory is refused, the log stays as it is */
 void arena_end_before_fork(struct arena *a);               /* as arena_end, but the private mutex stays locked */
 void arena_sever(struct arena *a);
-
-uint64_t clock_ns(void);                                   /* CLOCK_MONOTONIC */
-uint64_t clock_coarse_ns(void);                            /* CLOCK_MONOTONIC_COARSE, 4 ns a call */
-uint64_t clock_boot_ns(void);                              /* CLOCK_BOOTTIME, as /proc's start times */
 
 #endif

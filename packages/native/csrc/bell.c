@@ -9,15 +9,14 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define NOT_REGISTERED (-1)
 #define EVERYBODY (-2)
 
-struct bell { struct bell *next; struct queue *q; int fd; int entry; enum bell_kind kind; bool lit; uint64_t inode, device; };
+struct identity { uint64_t inode, device; };
+struct bell { struct bell *next; struct queue *q; struct os_flag flag; int entry; enum bell_kind kind; bool lit; struct identity read, write; };
 
 static struct {
     pthread_mutex_t mutex;                   /* guards all below */
@@ -68,26 +67,41 @@ static bool ready(struct arena *a, const struct bell *b)
     return (!maxsize || s.put - s.taken < maxsize) && (!maxbytes || s.bytes < maxbytes);
 }
 
-/* Whether the number still stands for an eventfd.  All of them share one inode, which no file or socket has: a program
+static struct identity identify(int fd)
+{
+    struct stat s;
+    return fstat(fd, &s) == 0 ? (struct identity){ (uint64_t)s.st_ino, (uint64_t)s.st_dev } : (struct identity){ 0, 0 };
+}
+
+static bool is_still(int fd, struct identity once)
+{
+    struct stat s;
+    return fstat(fd, &s) == 0 && (uint64_t)s.st_ino == once.inode && (uint64_t)s.st_dev == once.device;
+}
+
+/* Whether the numbers still stand for the flag.  All eventfds share one inode, which no file or socket has: a program
  * that closed our descriptor and opened something else must not find our bytes in it. */
 static bool fd_is_ours(const struct bell *b)
 {
-    struct stat s;
-    return fstat(b->fd, &s) == 0 && (uint64_t)s.st_ino == b->inode && (uint64_t)s.st_dev == b->device;
+    return is_still(b->flag.read, b->read) && (b->flag.write == b->flag.read || is_still(b->flag.write, b->write));
+}
+
+static void remember(struct bell *b)
+{
+    b->read = identify(b->flag.read);
+    b->write = identify(b->flag.write);
 }
 
 static void light(struct bell *b)
 {
-    uint64_t one = 1;
     if (b->lit || !fd_is_ours(b)) return;
     b->lit = true;
-    if (write(b->fd, &one, sizeof one) < 0) b->lit = false;      /* the program has closed our descriptor */
+    if (!os_flag_raise(&b->flag)) b->lit = false;                /* the program has closed our descriptor */
 }
 
 static void darken(struct bell *b)
 {
-    uint64_t count;
-    if (b->lit && fd_is_ours(b) && read(b->fd, &count, sizeof count) < 0 && errno != EAGAIN) return;
+    if (b->lit && fd_is_ours(b) && !os_flag_lower(&b->flag)) return;
     b->lit = false;
 }
 
@@ -180,7 +194,7 @@ static void after_fork_in_parent(void)
     pthread_mutex_unlock(&bells.mutex);
     if (!bells.was_running) return;
     /* In the main thread Python still has to count our threads; elsewhere it has reason to warn anyway. */
-    if (bell_restart_soon && syscall(SYS_gettid) == getpid()) bell_restart_soon();
+    if (bell_restart_soon && os_is_main_thread()) bell_restart_soon();
     else bell_restart();
 }
 
@@ -189,10 +203,9 @@ static void after_fork_in_child(void)
     pthread_mutex_init(&bells.mutex, NULL);
     bells.running = false;                   /* whatever other threads did: ours is the only one here */
     for (struct bell *b = bells.first; b; b = b->next) {
-        int fresh = fd_is_ours(b) ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
-        if (fresh >= 0) {
-            dup3(fresh, b->fd, O_CLOEXEC);
-            close(fresh);
+        if (fd_is_ours(b)) {
+            os_flag_renew(&b->flag);
+            remember(b);
         }
         b->entry = NOT_REGISTERED;
         b->lit = false;
@@ -208,16 +221,11 @@ struct bell *bell_open(struct arena *a, struct queue *q, enum bell_kind kind)
     b->q = q;
     b->kind = kind;
     b->entry = NOT_REGISTERED;
-    b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (b->fd < 0) {
+    if (!os_flag_open(&b->flag)) {
         free(b);
         return NULL;
     }
-    struct stat s;
-    if (fstat(b->fd, &s) == 0) {
-        b->inode = (uint64_t)s.st_ino;
-        b->device = (uint64_t)s.st_dev;
-    }
+    remember(b);
     pthread_mutex_lock(&bells.mutex);
     bells.a = a;
     if (!bells.watching_forks) {
@@ -238,7 +246,7 @@ int bell_fd(struct arena *a, struct bell *b)
     if (error == 0) refresh(a, b);
     pthread_mutex_unlock(&bells.mutex);
     errno = error;
-    return error ? -1 : b->fd;
+    return error ? -1 : b->flag.read;
 }
 
 void bell_settle(struct arena *a, struct bell *b)
@@ -265,7 +273,7 @@ void bell_close(struct bell *b)
             if (other && (other & 2) == (uint32_t)b->kind) SH_OR(&q->polled, polled_bit(b->kind));
         }
     }
-    if (fd_is_ours(b)) close(b->fd);
+    if (fd_is_ours(b)) os_flag_close(&b->flag);
     free(b);
     bool last = bells.first == NULL;
     pthread_mutex_unlock(&bells.mutex);

@@ -4,11 +4,8 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 void channel_format(struct channel *c, uint32_t task_size, uint32_t result_size)
@@ -76,30 +73,6 @@ uint64_t batch_cut(struct batch *b, uint32_t wanted)
     }
 }
 
-uint64_t monotonic_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-int word_sleep(sh32 *word, uint32_t seen, uint64_t ns)
-{
-    struct timespec t, *limit = NULL;
-    if (ns != UINT64_MAX) {
-        t.tv_sec = (time_t)(ns / 1000000000u);
-        t.tv_nsec = (long)(ns % 1000000000u);
-        limit = &t;
-    }
-    if (syscall(SYS_futex, word, FUTEX_WAIT, seen, limit, NULL, 0) == 0) return 0;
-    return errno == EINTR ? EINTR : 0;
-}
-
-void word_wake(sh32 *word, int how_many)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE, how_many, NULL, NULL, 0);
-}
-
 void hub_ring(struct hub *h, int eventfd, bool idle)
 {
     SH_FENCE(); /* our commit before this look; pairs with the fence after leader_mode and super_mode are set */
@@ -124,5 +97,5 @@ void hub_ring(struct hub *h, int eventfd, bool idle)
 void hub_ring_leader(struct hub *h)
 {
     SH_ADD(&h->leader_bell, 1);
-    word_wake(&h->leader_bell, 1);
+    os_wake(&h->leader_bell, 1);
 }

@@ -43,6 +43,7 @@
 #define PROCESSION_CHANNEL_H
 
 #include "cpu.h"
+#include "os.h"
 #include "shared.h"
 
 #define CHANNEL_MAGIC 0x6c6e6863u
@@ -96,10 +97,6 @@ int64_t batch_claim(struct batch *b);
 /* The pool lowers the limit to at most `limit`; returns the claim word after that. */
 uint64_t batch_cut(struct batch *b, uint32_t limit);
 
-uint64_t monotonic_ns(void);
-/* Sleeps while *word == seen, at most `ns` (UINT64_MAX: for ever); returns 0, or EINTR when a signal came. */
-int word_sleep(sh32 *word, uint32_t seen, uint64_t ns);
-void word_wake(sh32 *word, int how_many);
 
 /* A worker tells its pool that results are there; `idle`: it has nothing left to do. */
 void hub_ring(struct hub *h, int eventfd, bool idle);

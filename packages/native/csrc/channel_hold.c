@@ -16,7 +16,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -85,7 +84,7 @@ static void sleep_until_needed(struct channel *c)
         SH_FENCE(); /* t_sleeping before t_head; pairs with wake_worker */
         uint64_t tail = SH_PEEK(&c->t_tail), head = SH_GET(&c->t_head);
         struct record *r = ring_peek(channel_tasks(c), SH_PEEK(&c->task_size), head, &tail);
-        if (r == NULL) word_sleep(&c->t_bell, seen, UINT64_MAX);
+        if (r == NULL) os_wait(&c->t_bell, seen, UINT64_MAX);
         SH_SET(&c->t_sleeping, 0);
         if (r == NULL) continue;
         if (is_last(r, held.stop)) _exit(0);
@@ -104,9 +103,9 @@ static void hold(void)
     sigaddset(&open, ORPHANED);
     pthread_sigmask(SIG_UNBLOCK, &open, &mask);
     /* It comes when the thread that forked ends, too, which does no harm. */
-    if (prctl(PR_SET_PDEATHSIG, ORPHANED) == 0) {
+    if (os_signal_at_parents_end(ORPHANED)) {
         sleep_until_needed(held.channel);
-        prctl(PR_SET_PDEATHSIG, 0);
+        os_signal_at_parents_end(0);
     }
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     give_signals_back(old, taken);

@@ -1,8 +1,8 @@
 /* cpu.c: see cpu.h. */
 #define _GNU_SOURCE
 #include "cpu.h"
+#include "os.h"
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,5 @@ __attribute__((constructor)) static void look_for_wish(void)
 
 int cpus_usable(void)
 {
-    cpu_set_t set;
-    if (!spins || sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    return CPU_COUNT(&set);
+    return spins ? os_cpus() : 1;
 }

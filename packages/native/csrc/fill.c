@@ -10,9 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
 #define SLOW_NS 500000ull                           /* a megabyte: what new pages of the arena cost */
 #define PASS 32
 #define WRITE_STEP ((uint64_t)64 << 10)             /* what was read for one step is still in the cache when it is written */
@@ -32,7 +29,7 @@ static _Atomic uint64_t *mapped_bits(struct arena *a)
     if (bits) return bits;
     void *p = mmap(NULL, GRANULES / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return NULL;
-    if (madvise(p, GRANULES / 8, MADV_WIPEONFORK) != 0) {
+    if (!os_wipe_on_fork(p, GRANULES / 8)) {
         munmap(p, GRANULES / 8);
         return NULL;
     }
@@ -68,7 +65,7 @@ static void map_pages(struct arena *a, aoff payload, void *p, uint64_t size)
     _Atomic uint64_t *bits = mapped_bits(a);
     if (!bits || mark(bits, payload, size, true)) return;
     uintptr_t first = (uintptr_t)p & ~(uintptr_t)(PAGE - 1), end = ((uintptr_t)p + size + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-    madvise((void *)first, end - first, MADV_POPULATE_READ);    /* not before Linux 5.14 */
+    os_populate((void *)first, end - first);
 }
 
 int fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh)
@@ -107,7 +104,7 @@ static void *private_new(uint64_t size, uint64_t *mapped)
     uint64_t before = (FILL_LARGE - (uintptr_t)p % FILL_LARGE) % FILL_LARGE;
     if (before) munmap(p, before);
     if (before < FILL_LARGE) munmap(p + before + whole, FILL_LARGE - before);
-    madvise(p + before, whole, MADV_HUGEPAGE);
+    os_use_huge_pages(p + before, whole);
     *mapped = whole;
     return p + before;
 }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "frame.h"
 #include "ahead.h"
+#include "os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,11 +27,10 @@
 
 int frame_kind(int fd)
 {
-    int value = 0;
+    int value = os_socket_family(fd);
     socklen_t size = sizeof value;
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &size) < 0) return errno == ENOTSOCK ? FRAME_PIPE : FRAME_ERRNO;
+    if (value < 0) return errno == ENOTSOCK ? FRAME_PIPE : FRAME_ERRNO;
     if (value != AF_UNIX) return FRAME_STREAM;
-    size = sizeof value;
     if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &size) < 0) return FRAME_ERRNO;
     return value == SOCK_SEQPACKET ? FRAME_PACKET : FRAME_UNIX;
 }
@@ -70,13 +70,9 @@ void frame_out_init(struct frame_out *f, int fd, enum frame_kind kind, const voi
 
 static void widen(int fd)
 {
-#ifdef F_SETPIPE_SZ
-    int error = errno, size = fcntl(fd, F_GETPIPE_SZ);
-    if (size > 0 && size < LONG_PIPE) fcntl(fd, F_SETPIPE_SZ, LONG_PIPE);    /* a wish */
+    int error = errno;
+    os_widen_pipe(fd, LONG_PIPE);
     errno = error;
-#else
-    (void)fd;
-#endif
 }
 
 int frame_write(struct frame_out *f)
@@ -103,7 +99,7 @@ int frame_write(struct frame_out *f)
             char small[FRAME_SMALL];             /* to copy it costs less than to have the kernel look at a list */
             memcpy(small, v[0].iov_base, v[0].iov_len);
             if (count == 2) memcpy(small + v[0].iov_len, v[1].iov_base, v[1].iov_len);
-            n = send(f->fd, small, whole, MSG_NOSIGNAL);
+            n = send(f->fd, small, whole, OS_SEND_FLAGS);
         } else if (f->kind == FRAME_PIPE) {
             n = writev(f->fd, v, count);
         } else {
@@ -117,7 +113,7 @@ int frame_write(struct frame_out *f)
                 c->cmsg_len = CMSG_LEN((size_t)f->fd_count * sizeof(int));
                 memcpy(CMSG_DATA(c), f->fds, (size_t)f->fd_count * sizeof(int));
             }
-            n = sendmsg(f->fd, &m, MSG_NOSIGNAL);
+            n = sendmsg(f->fd, &m, OS_SEND_FLAGS);
         }
         if (n < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) return FRAME_ERRNO;
@@ -165,6 +161,7 @@ static void keep_fds(struct frame_in *f, struct msghdr *m)
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+            os_close_on_exec_received(fd);
             if (f->fd_count < FRAME_FDS)
                 f->fds[f->fd_count++] = fd;
             else
@@ -187,7 +184,7 @@ static ssize_t take(struct frame_in *f, char *to, size_t size)
     union { char space[CMSG_SPACE(FRAME_FDS * sizeof(int))]; struct cmsghdr align; } control;
     struct iovec v = { to, size };
     struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
-    ssize_t n = recvmsg(f->fd, &m, MSG_CMSG_CLOEXEC);
+    ssize_t n = recvmsg(f->fd, &m, OS_RECEIVE_FLAGS);
     if (n >= 0 && m.msg_controllen) keep_fds(f, &m);
     if (n >= 0 && f->kind == FRAME_PACKET && (m.msg_flags & MSG_TRUNC)) {
         errno = EMSGSIZE;
@@ -276,13 +273,9 @@ int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done
 void frame_prepare(char *to, uint64_t size)
 {
     if (size < HUGE_PAYLOAD) return;
-#ifdef MADV_HUGEPAGE
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)to + page - 1) & ~(page - 1);
     uintptr_t end = ((uintptr_t)to + size) & ~(page - 1);
     int error = errno;
-    if (end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);     /* a wish */
+    if (end > first) os_use_huge_pages((void *)first, end - first);
     errno = error;
-#else
-    (void)to;
-#endif
 }

@@ -83,13 +83,12 @@ static int reserve_pages(struct arena *a, aoff from, uint64_t size)
     }
     if (a->overcommit != '2') return AR_OK;
     if (!arena_fd_is_ours(a)) return AR_NOMEM;
-    return fallocate(a->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)size) == 0 ? AR_OK : AR_NOMEM;
+    return os_reserve(a->fd, from, size) ? AR_OK : AR_NOMEM;
 }
 
 static void punch(struct arena *a, aoff from, uint64_t size)
 {
-    if (arena_fd_is_ours(a))
-        fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)size);
+    if (arena_fd_is_ours(a)) os_punch(a->fd, from, size);
 }
 
 /* -- windows ------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define LOOK_AGAIN_NS 1000000000ull
@@ -102,7 +101,5 @@ uint64_t limits_left_lately(void) { return clock_coarse_ns() < known_until ? kno
 
 bool limits_absurd(char mode, uint64_t bytes)
 {
-    struct sysinfo s;
-    if (mode != '0' || sysinfo(&s) != 0) return false;
-    return bytes / s.mem_unit > (uint64_t)s.totalram + s.totalswap;
+    return mode == '0' && bytes > os_memory();
 }

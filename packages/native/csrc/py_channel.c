@@ -88,7 +88,7 @@ static void wake_worker(Channel *self)
     SH_FENCE(); /* t_head before t_sleeping; pairs with the fence in channel_next */
     if (SH_GET(&c->t_sleeping)) {
         SH_ADD(&c->t_bell, 1);
-        word_wake(&c->t_bell, 1);
+        os_wake(&c->t_bell, 1);
     }
 }
 
@@ -276,7 +276,7 @@ static int emit(Channel *self, struct buffer *b)
         if (SH_GET(&c->r_tail) == tail) {
             hub_ring(self->hub, self->eventfd, true);
             Py_BEGIN_ALLOW_THREADS
-            word_sleep(&c->r_bell, seen, 100000000u);
+            os_wait(&c->r_bell, seen, 100000000u);
             Py_END_ALLOW_THREADS
         }
         SH_SET(&c->r_waiting, 0);
@@ -324,7 +324,7 @@ static PyObject *channel_next(Channel *self, PyObject *args)
         uint64_t tail = SH_PEEK(&c->t_tail), head = SH_GET(&c->t_head);
         struct record *r = ring_peek(channel_tasks(c), SH_PEEK(&c->task_size), head, &tail);
         if (r != NULL) {
-            if (begun) SH_SET(&c->waited_ns, SH_PEEK(&c->waited_ns) + (monotonic_ns() - begun));
+            if (begun) SH_SET(&c->waited_ns, SH_PEEK(&c->waited_ns) + (clock_ns() - begun));
             uint64_t after = tail + r->size;
             if (r->kind == RECORD_MESSAGE) {
                 struct message *m = (struct message *)r;
@@ -342,7 +342,7 @@ static PyObject *channel_next(Channel *self, PyObject *args)
             if (after == SH_GET(&c->t_head) && SH_GET(&self->hub->refill)) hub_ring(self->hub, self->eventfd, true);
             return Py_BuildValue("(IIII)", self->batch->id, self->batch->function, (unsigned)r->mode, self->batch->count);
         }
-        uint64_t now = monotonic_ns();
+        uint64_t now = clock_ns();
         if (!begun) {
             begun = now;
             /* A worker that has just started has no news: the pool has given it what there was. */
@@ -360,13 +360,13 @@ static PyObject *channel_next(Channel *self, PyObject *args)
             do {
                 for (int i = 0; i < 16; i++) cpu_relax();
                 won = SH_GET(&c->t_head) != head;
-            } while (!won && monotonic_ns() < until);
+            } while (!won && clock_ns() < until);
         }
         if (!won) {
             uint32_t seen = SH_GET(&c->t_bell);
             SH_SET(&c->t_sleeping, 1);
             SH_FENCE(); /* t_sleeping before t_head; pairs with wake_worker */
-            if (SH_GET(&c->t_head) == head) word_sleep(&c->t_bell, seen, limit == UINT64_MAX ? UINT64_MAX : limit - (now - begun));
+            if (SH_GET(&c->t_head) == head) os_wait(&c->t_bell, seen, limit == UINT64_MAX ? UINT64_MAX : limit - (now - begun));
             SH_SET(&c->t_sleeping, 0);
         }
         Py_END_ALLOW_THREADS
@@ -420,7 +420,7 @@ static PyObject *channel_run(Channel *self, PyObject *args)
     Py_ssize_t ran = 0;
     struct buffer b;
     buffer_init(&b);
-    uint64_t begun = monotonic_ns();
+    uint64_t begun = clock_ns();
     while (self->batch != NULL && ran < most) {
         int64_t index = batch_claim(self->batch);
         if (index < 0) { finish_batch(self); break; }
@@ -455,7 +455,7 @@ static PyObject *channel_run(Channel *self, PyObject *args)
             Py_DECREF(payload);
             if (done < 0) goto fail;
         }
-        uint64_t now = monotonic_ns();
+        uint64_t now = clock_ns();
         SH_SET(&c->busy_ns, SH_PEEK(&c->busy_ns) + (now - begun));
         SH_SET(&c->done, SH_PEEK(&c->done) + 1);
         SH_SET(&c->started_ns, 0);

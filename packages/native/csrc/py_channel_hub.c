@@ -89,19 +89,19 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
     bool won = false, spun = false;
     Py_BEGIN_ALLOW_THREADS
     if (self->spin_ns && mode != WAKE_NEVER) {
-        uint64_t until = monotonic_ns() + self->spin_ns;
+        uint64_t until = clock_ns() + self->spin_ns;
         spun = true;
         do {
             for (int i = 0; i < 8; i++) cpu_relax();
             for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
-        } while (!won && SH_GET(&h->leader_bell) == bell && monotonic_ns() < until);
+        } while (!won && SH_GET(&h->leader_bell) == bell && clock_ns() < until);
     }
     if (spun) spin_adapt(&self->spin_ns, won, self->cpus);
     if (!won && !shield_noted(&h->leader_bell)) {
         SH_SET(&h->leader_mode, mode);
         SH_FENCE(); /* leader_mode before r_head; pairs with hub_ring */
         for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
-        if (!won) word_sleep(&h->leader_bell, bell, timeout < 0 ? SIGNALS_LOOK_NS : (uint64_t)(timeout * 1e9));
+        if (!won) os_wait(&h->leader_bell, bell, timeout < 0 ? SIGNALS_LOOK_NS : (uint64_t)(timeout * 1e9));
         SH_SET(&h->leader_mode, WAKE_AWAKE);
         for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
     }
@@ -246,7 +246,7 @@ static PyObject *hub_drain(Hub *self, PyObject *args)
         SH_FENCE(); /* r_tail before r_waiting; pairs with emit */
         if (SH_GET(&c->r_waiting)) {
             SH_ADD(&c->r_bell, 1);
-            word_wake(&c->r_bell, 1);
+            os_wake(&c->r_bell, 1);
         }
     }
     Py_DECREF(keep);

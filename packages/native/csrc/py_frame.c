@@ -1,5 +1,5 @@
 /* py_frame.c: frames, poll and wait for Python.  The descriptor and the kind come with each call; no state is kept. */
-#define _GNU_SOURCE                              /* ppoll */
+#define _GNU_SOURCE
 #include "py_arena.h"
 #include "py_bag.h"
 #include "py_frame.h"
@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 /* 0 to call again, -1 with an exception. */
@@ -287,10 +286,9 @@ int frame_wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout)
             n = poll(fds, count, 0);             /* never sleeps: cheaper with the GIL than without */
             if (n < 0) error = errno;
         } else {
-            uint64_t now = clock_ns(), left = deadline > now ? deadline - now : 0;
-            struct timespec t = { (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
+            uint64_t now = clock_ns(), left = deadline == WAIT_FOREVER ? OS_FOREVER : deadline > now ? deadline - now : 0;
             Py_BEGIN_ALLOW_THREADS
-            n = ppoll(fds, count, deadline == WAIT_FOREVER ? NULL : &t, NULL);
+            n = os_poll(fds, count, left);
             if (n < 0) error = errno;
             Py_END_ALLOW_THREADS
         }

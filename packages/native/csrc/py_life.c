@@ -4,41 +4,14 @@
 #include "py_arena.h"
 #include "registry.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <unistd.h>
-
-static int die_when_closed(int fd)
-{
-#ifdef F_SETSIG
-    /* F_SETOWN belongs to the open file, not to the descriptor: a new one for each process. */
-    char path[40], byte;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int own = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (own < 0) return -1;
-    if (fcntl(own, F_SETOWN, getpid()) < 0 || fcntl(own, F_SETSIG, SIGKILL) < 0 || fcntl(own, F_SETFL, O_NONBLOCK | O_ASYNC) < 0) {
-        int error = errno;
-        close(own);
-        errno = error;
-        return -1;
-    }
-    /* Closed before the watch was armed? */
-    if (read(own, &byte, 1) == 0) raise(SIGKILL);
-    return own;
-#else
-    (void)fd;
-    errno = ENOSYS;
-    return -1;
-#endif
-}
 
 static PyObject *py_die_when_closed(PyObject *Py_UNUSED(m), PyObject *arg)
 {
     long fd = PyLong_AsLong(arg);
     if (fd == -1 && PyErr_Occurred()) return NULL;
-    int own = die_when_closed((int)fd);
+    int own = os_die_when_closed((int)fd);
     return own < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(own);
 }
 

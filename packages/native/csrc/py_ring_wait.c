@@ -47,7 +47,7 @@ static Py_ssize_t understand(struct many *m)
                 return -1;
             }
             if (end && events & POLLIN) ring_drain(process_arena, end->in, end->fd, end->kind);
-            m->ready[i] = !end || (events & (POLLHUP | POLLRDHUP | POLLERR)) || ring_look(process_arena, end->in) == AR_OK;
+            m->ready[i] = !end || (events & (POLLHUP | OS_POLL_ENDED | POLLERR)) || ring_look(process_arena, end->in) == AR_OK;
         }
         found += m->ready[i];
     }
@@ -68,10 +68,9 @@ static int ask(struct many *m, uint64_t deadline, bool rings)
             uint64_t now = clock_ns(), left = deadline > now ? deadline - now : 0;
             late = left == 0;
             if (rings && left > LOOK_NS) left = LOOK_NS;
-            struct timespec t = { (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
             bool forever = deadline == WAIT_FOREVER && !rings;
             Py_BEGIN_ALLOW_THREADS
-            n = ppoll(m->fds, (nfds_t)m->size, forever ? NULL : &t, NULL);
+            n = os_poll(m->fds, (nfds_t)m->size, forever ? OS_FOREVER : left);
             if (n < 0) error = errno;
             Py_END_ALLOW_THREADS
         }
@@ -129,7 +128,7 @@ PyObject *pipe_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
         }
         m.ready[i] = false;
         m.ends[i] = Py_TYPE(end) == pipe_end_type && ((PipeEndObject *)end)->in ? (PipeEndObject *)end : NULL;
-        m.fds[i] = (struct pollfd){ .fd = (int)fd, .events = POLLIN | POLLPRI | (m.ends[i] ? POLLRDHUP : 0) };
+        m.fds[i] = (struct pollfd){ .fd = (int)fd, .events = POLLIN | POLLPRI | (m.ends[i] ? OS_POLL_ENDED : 0) };
         rings = rings || m.ends[i];
     }
     if (ask(&m, deadline, rings) < 0 || !(ready = PyList_New(0))) goto out;

@@ -5,12 +5,9 @@
 #include "refs.h"
 #include "word.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,130 +58,36 @@ static bool lease_held(struct arena *a, uint32_t slot)
 
 /* -- the second witness -------------------------------------------------------------------------------------- */
 
-static bool read_file(const char *path, char *buffer, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    ssize_t n = read(fd, buffer, size - 1);
-    int error = errno;
-    close(fd);
-    errno = error;
-    if (n < 0) return false;
-    buffer[n] = 0;
-    return true;
-}
-
-/* Whether the last call failed because there is no such process, and not for want of descriptors or memory. */
-static bool no_such_process(void) { return errno == ENOENT || errno == ESRCH; }
-
-/* State letter and start time (clock ticks since boot) of a task; the name in parentheses may contain anything. */
-static bool read_stat(const char *path, char *state, uint64_t *start)
-{
-    char text[1024];
-    if (!read_file(path, text, sizeof text)) return false;
-    char *p = strrchr(text, ')');
-    errno = EINVAL;
-    if (!p || p[1] != ' ') return false;
-    *state = p[2];
-    p += 2;
-    for (int field = 3; field < 22 && p; field++) {
-        p = strchr(p, ' ');
-        if (p) p++;
-    }
-    *start = p ? strtoull(p, NULL, 10) : 0;
-    return p != NULL;
-}
-
-static bool any_thread_runs(uint32_t pid)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%u/task", pid);
-    DIR *d = opendir(path);
-    if (!d) return !no_such_process();
-    bool runs = false;
-    for (struct dirent *e; !runs && (e = readdir(d)) != NULL;) {
-        if (e->d_name[0] == '.') continue;
-        char stat_path[384], state;
-        uint64_t start;
-        snprintf(stat_path, sizeof stat_path, "%s/%s/stat", path, e->d_name);
-        if (read_stat(stat_path, &state, &start)) runs = state != 'Z' && state != 'X';
-        else runs = !no_such_process();
-    }
-    closedir(d);
-    return runs;
-}
-
-/* False only where the mappings could be read and none is this arena's: the process has called exec or is past its exit.
- * Not any arena's: what it executes may be a program that makes an arena of its own. */
-static bool maps_the_arena(struct arena *a, uint32_t pid)
-{
-    char path[64], line[512];
-    snprintf(path, sizeof path, "/proc/%u/maps", pid);
-    FILE *f = fopen(path, "re");
-    if (!f) return !no_such_process();
-    bool found = false;
-    while (!found && fgets(line, sizeof line, f)) {
-        unsigned long long inode = 0;
-        found = strstr(line, "memfd:procession") != NULL && sscanf(line, "%*s %*s %*s %*s %llu", &inode) == 1 &&
-                inode == a->file_ino;
-    }
-    if (ferror(f)) found = true;
-    fclose(f);
-    return found;
-}
-
 static bool process_is_gone(struct arena *a, uint32_t pid, uint64_t registered_ns, bool attached)
 {
-    char path[64], state = 0;
-    uint64_t start = 0;
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    /* Gone; or no /proc here, or one that hides other users' processes, or no descriptor left to read it with: a free
-     * number is the only proof. */
-    if (!read_stat(path, &state, &start)) return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-    uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-    if (start > registered_ns / (1000000000ull / hz) + 2) return true;        /* the number was given to somebody else */
-    if (state == 'Z' || state == 'X') return !any_thread_runs(pid);
-    return attached && !maps_the_arena(a, pid);
+    enum os_state state;
+    uint64_t start;
+    /* Gone; or it cannot be asked: no /proc here, or one that hides other users' processes, or no descriptor left to read
+     * it with.  A free number is the only proof. */
+    if (!os_process(pid, &state, &start)) return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    if (start > registered_ns && start - registered_ns > 2 * os_start_step_ns()) return true;      /* the number was given to somebody else */
+    if (state == OS_ENDED) return !os_any_thread_runs(pid);
+    /* Without the arena's file the process has called exec or is past its exit.  Not without any arena's: what it executes
+     * may be a program that makes an arena of its own. */
+    return attached && !os_maps_file(pid, a->file_ino);
 }
 
 uint32_t registry_stopped(struct arena *a, uint32_t owner)
 {
     if (owner_slot(owner) >= REGISTRY_SLOTS) return 0;
     uint32_t pid = (uint32_t)SH_GET(&slot_at(a, owner_slot(owner))->pid);
-    char path[64], state = 0;
+    enum os_state state;
     uint64_t start;
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    return pid && read_stat(path, &state, &start) && (state == 'T' || state == 't') ? pid : 0;
+    return pid && os_process(pid, &state, &start) && state == OS_STOPPED ? pid : 0;
+}
+
+static bool is_unclaimed(void *a, uint32_t pid)
+{
+    return registry_find_pid(a, pid) < 0 && !process_is_gone(a, pid, UINT64_MAX, true);
 }
 
 /* Whether some child of that process may still be inside fork(), on its way to a slot. */
-static bool has_unclaimed_child(struct arena *a, uint32_t parent)
-{
-    char path[64], list[384];
-    snprintf(path, sizeof path, "/proc/%u/task", parent);
-    DIR *d = opendir(path);
-    if (!d) return true;
-    bool found = false;
-    for (struct dirent *e; !found && (e = readdir(d)) != NULL;) {
-        if (e->d_name[0] == '.') continue;
-        snprintf(list, sizeof list, "%s/%s/children", path, e->d_name);
-        FILE *f = fopen(list, "re");
-        if (!f) {
-            found = !no_such_process() || access("/proc/self/task", R_OK) != 0;
-            /* Kernels can be built without these lists: then nobody can tell. */
-            snprintf(list, sizeof list, "%s/%s/stat", path, e->d_name);
-            found = found || access(list, R_OK) == 0;
-            continue;
-        }
-        unsigned int pid;
-        while (!found && fscanf(f, "%u", &pid) == 1)
-            found = registry_find_pid(a, pid) < 0 && !process_is_gone(a, pid, UINT64_MAX, true);
-        found = found || ferror(f);
-        fclose(f);
-    }
-    closedir(d);
-    return found;
-}
+static bool has_unclaimed_child(struct arena *a, uint32_t parent) { return os_some_child(parent, is_unclaimed, a); }
 
 /* A slot made for a fork that is over in the parent, and claimed by nobody yet.  The kernel's lists of children may miss
  * one while others end, so they are read twice, and not before a child had time to claim. */

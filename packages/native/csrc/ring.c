@@ -71,7 +71,7 @@ static void write_mark(int fd, enum frame_kind kind)
     FAULT_POINT();
     /* A pipe in which there are marks only is never full; the socket's buffer neither, and it does not matter. */
     ssize_t n = kind == FRAME_PIPE ? write(fd, RING_MARK, RING_MARK_SIZE)
-                                   : send(fd, RING_MARK, RING_MARK_SIZE, MSG_DONTWAIT | MSG_NOSIGNAL);
+                                   : send(fd, RING_MARK, RING_MARK_SIZE, MSG_DONTWAIT | OS_SEND_FLAGS);
     (void)n;
     FAULT_POINT();
 }
@@ -108,13 +108,7 @@ static bool is_mark(const char *data, ssize_t size)
 static bool pipe_begins_with_mark(int fd)
 {
     char buffer[RING_MARK_SIZE];
-    int spare[2], there = 0;
-    if (ioctl(fd, FIONREAD, &there) < 0 || there < RING_MARK_SIZE || pipe2(spare, O_CLOEXEC) < 0) return false;
-    ssize_t n = tee(fd, spare[1], RING_MARK_SIZE, SPLICE_F_NONBLOCK);
-    if (n > 0) n = read(spare[0], buffer, (size_t)n);
-    close(spare[0]);
-    close(spare[1]);
-    return is_mark(buffer, n);
+    return is_mark(buffer, os_peek_pipe(fd, buffer, sizeof buffer));
 }
 
 /* Frames may be behind the marks; the caller holds the get lock. */
@@ -211,9 +205,8 @@ static int rest(struct arena *a, struct ring *r, int fd, enum frame_kind kind, u
     }
     bool sliced = left > *slice;
     if (sliced) left = *slice;
-    struct timespec t = { (time_t)(left / 1000000000u), (long)(left % 1000000000u) };
-    struct pollfd p = { .fd = fd, .events = POLLIN | POLLRDHUP };
-    int n = ppoll(&p, 1, &t, NULL);
+    struct pollfd p = { .fd = fd, .events = POLLIN | OS_POLL_ENDED };
+    int n = os_poll(&p, 1, left);
     if (n < 0) return errno == EINTR ? AR_INTR : AR_SYS;
     if (n > 0) {
         if (p.revents & POLLNVAL) {
@@ -221,7 +214,7 @@ static int rest(struct arena *a, struct ring *r, int fd, enum frame_kind kind, u
             return AR_SYS;
         }
         if (p.revents & POLLIN) ring_drain(a, r, fd, kind);
-        *ended = (p.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+        *ended = (p.revents & (POLLHUP | OS_POLL_ENDED | POLLERR)) != 0;
         return AR_OK;
     }
     if (!sliced) return AR_TIMEOUT;

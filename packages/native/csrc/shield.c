@@ -15,8 +15,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "channel.h"
 
@@ -46,7 +44,7 @@ static void interrupted(int number, siginfo_t *info, void *context)
     sh32 *word = waiting;
     if (word) {
         SH_ADD(word, 1);
-        word_wake(word, 1);
+        os_wake(word, 1);
     }
 }
 
@@ -74,7 +72,7 @@ static void wrap_handler(void)
 
 static bool on_main(void)
 {
-    if (is_main == 0) is_main = syscall(SYS_gettid) == getpid() ? 1 : -1;
+    if (is_main == 0) is_main = os_is_main_thread() ? 1 : -1;
     return is_main > 0;
 }
 
@@ -82,7 +80,7 @@ void shield_on(void)
 {
     if (!on_main()) return;
     if (depth == 0) {
-        uint64_t now = monotonic_ns();
+        uint64_t now = clock_ns();
         if (now - looked_ns > LOOK_EVERY_NS) {
             looked_ns = now;
             wrap_handler();

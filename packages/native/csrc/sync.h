@@ -64,7 +64,6 @@ struct sync_death {
 
 /* -- common (sync_lock.c) -- */
 void sync_death_of(struct arena *a, uint32_t owner, uint64_t since, struct sync_death *death);
-int  sync_requeue(sh32 *from, sh32 *to);            /* moves one sleeper to the other word; how many were moved */
 /* What this process sleeps for, for those who look from outside.  A wait that ends with AR_INTR goes on in a moment, so
  * it keeps its beginning. */
 void sync_waits(struct arena *a, aoff payload);
@@ -73,11 +72,7 @@ void sync_waited(struct arena *a, int result);
 /* Names a thread of the tree: forked processes have threads of equal pthread_self(), so the slot is mixed in. */
 static inline uint64_t sync_thread(struct arena *a)
 {
-#if defined(__x86_64__) || defined(__aarch64__)
-    return (uint64_t)__builtin_thread_pointer() << 16 ^ a->self >> 2;   /* one instruction instead of a call */
-#else
-    return (uint64_t)pthread_self() << 16 ^ a->self >> 2;
-#endif
+    return os_thread() << 16 ^ a->self >> 2;
 }
 
 /* -- Lock and RLock (sync_lock.c) --
@@ -92,7 +87,7 @@ static inline void sync_lock_taken(struct arena *a, struct sync_lock *l)
     SH_SET(&l->thread, sync_thread(a));
     /* clock_coarse_ns() without the two calls around the vdso's: this is a tenth of an uncontended acquire. */
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    clock_gettime(OS_CLOCK_COARSE, &now);
     SH_SET(&l->since, (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec);
 }
 

@@ -124,7 +124,7 @@ static bool notify_one(struct arena *a, struct sync_lock *l, struct cond_entry *
     if (state == COND_WAITING) return true;
     /* The sleeper is moved to the lock's word and woken when the lock is given up: woken now, it would only run into
      * the lock that we hold. */
-    if (sync_requeue(&e->state, &l->word) > 0) {
+    if (os_requeue(&e->state, &l->word) > 0) {
         FAULT_POINT();
         SH_OR(&l->word, 1u);
         FAULT_POINT();

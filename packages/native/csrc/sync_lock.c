@@ -2,17 +2,10 @@
 #define _GNU_SOURCE
 #include "sync.h"
 
-#include <linux/futex.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* -- common -------------------------------------------------------------------------------------------------- */
-
-int sync_requeue(sh32 *from, sh32 *to)
-{
-    return (int)syscall(SYS_futex, &from->opaque, FUTEX_REQUEUE, 0, (long)1, &to->opaque, 0);
-}
 
 static _Thread_local struct { aoff payload; uint64_t since; } unfinished;
 

@@ -5,49 +5,28 @@
 #include "registry.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
-static uint64_t read_clock(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-uint64_t clock_ns(void) { return read_clock(CLOCK_MONOTONIC); }
-uint64_t clock_coarse_ns(void) { return read_clock(CLOCK_MONOTONIC_COARSE); }
-uint64_t clock_boot_ns(void) { return read_clock(CLOCK_BOOTTIME); }
-
-/* Not FUTEX_PRIVATE: the word is in memory shared between processes. */
 int futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t slice_ns)
 {
     if (deadline == WAIT_FOREVER && slice_ns < (uint64_t)1000000000) {
         /* The usual case needs no clock: a relative time, which a signal ends as well. */
-        struct timespec slice = { 0, (long)slice_ns };
-        if (syscall(SYS_futex, &p->opaque, FUTEX_WAIT, expected, &slice, NULL, 0) == 0) return AR_OK;
-        return errno == EINTR ? AR_INTR : errno == ETIMEDOUT ? WAIT_SLICED : AR_OK;
+        int r = os_wait(p, expected, slice_ns);
+        return r == EINTR ? AR_INTR : r == ETIMEDOUT ? WAIT_SLICED : AR_OK;
     }
     uint64_t now = clock_ns();
     if (deadline <= now) return SH_GET(p) == expected ? AR_TIMEOUT : AR_OK;
     bool sliced = slice_ns < deadline - now;
-    uint64_t until = sliced ? now + slice_ns : deadline;
-    struct timespec t = { (time_t)(until / 1000000000ull), (long)(until % 1000000000ull) };
-    /* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time: signals and retries do not lengthen the wait. */
-    long r = syscall(SYS_futex, &p->opaque, FUTEX_WAIT_BITSET, expected, until == WAIT_FOREVER ? NULL : &t, NULL,
-                     FUTEX_BITSET_MATCH_ANY);
-    if (r == 0 || errno == EAGAIN) return AR_OK;
-    if (errno == EINTR) return AR_INTR;
+    int r = os_wait_until(p, expected, sliced ? now + slice_ns : deadline);
+    if (r == 0) return AR_OK;
+    if (r == EINTR) return AR_INTR;
     return sliced ? WAIT_SLICED : AR_TIMEOUT;
 }
 
 int futex_wake(sh32 *p, int n)
 {
     FAULT_POINT();
-    return (int)syscall(SYS_futex, &p->opaque, FUTEX_WAKE, n, NULL, NULL, 0);
+    return os_wake(p, n);
 }
 
 #define SPIN_MAX 2000u

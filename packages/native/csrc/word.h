@@ -17,7 +17,7 @@
 
 #include "arena.h"
 
-#define WAIT_FOREVER UINT64_MAX
+#define WAIT_FOREVER OS_FOREVER
 #define WAIT_SLICE_FIRST_NS 4000000ull              /* first look at the owner after 4 ms */
 #define WAIT_SLICE_NS 50000000ull
 
