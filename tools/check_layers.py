@@ -11,9 +11,9 @@ Rules:
     restricted   a module of the standard library is imported outside the files that may do so
     assert       shipped code contains an assert statement, which -O would remove
     dependency   a dependency is not allowed by the table, or not pinned to the common version
-    table        the table itself: a row imports its own rank or higher, a folder has no row, a row has no
-    folder metadata     name, version, Python floor, py.typed or licence of a distribution differ from the
-    others' size         a source file has grown past the limit and wants to be split
+    table        the table itself: a row imports its own rank or higher, a folder has no row, a row no folder
+    metadata     name, version, Python floor, py.typed or licence of a distribution differ from the others'
+    size         a source file has grown past the limit and wants to be split
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ memory.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -15,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from killing import require, used
 
 from procession_core import WorkerDiedError
 from procession_native import core
@@ -26,22 +27,11 @@ STEPS: dict[str, int] = {}
 RAN: Any = None
 
 
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
-
-
 def until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         require(time.monotonic() < deadline, what())
         time.sleep(0.002)
-
-
-def settle() -> int:
-    gc.collect()
-    core.sweep()
-    return int(core.memory()["used"])
 
 
 def arm(k: int) -> int:
@@ -149,8 +139,8 @@ def workers(
         require(core.check() is None, f"{name}, step {k}: {core.check()}")
         deaths += 1
         if k == 8:
-            base = settle()
-    grown = settle() - base
+            base = used()
+    grown = used() - base
     require(base < 0 or grown < 4096, f"{name}: {grown} bytes are not given back after {k} deaths")
     pool.close()
     pool.join()
@@ -163,7 +153,7 @@ def owner(name: str, load: Callable[[Any], list[Any]]) -> None:
     while code:
         k += 1 if k < 20 else 7
         deaths += 1
-        start = settle()
+        start = used()
         pid = os.fork()
         if pid == 0:
             pool = Pool(2)
@@ -181,7 +171,7 @@ def owner(name: str, load: Callable[[Any], list[Any]]) -> None:
             lambda: core.sweep() >= 0 and len(core.processes()) == 1,
             lambda: f"{name}, step {k}: workers without an owner: {core.processes()}",
         )
-        left = settle() - start
+        left = used() - start
         require(left == 0, f"{name}, step {k}: {left} bytes are not given back")
         require(core.check() is None, f"{name}, step {k}: {core.check()}")
     STEPS[name] = deaths - 1

@@ -16,15 +16,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from killing import require
+
 import procession_shm  # noqa: F401 -- binds the core's errors
 from procession_native import core
 
 PATIENCE = 5.0  # less than the time for which a slot without a pid is kept
-
-
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
 
 
 def until(condition: Callable[[], bool], what: str) -> float:

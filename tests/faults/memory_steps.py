@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from killing import reap, require
+
 import procession_shm  # noqa: F401 -- binds the core's errors
 import procession_synchronize as sync
 from procession_connection import Pipe
@@ -28,11 +30,6 @@ from procession_queues import Empty, Queue
 WINDOW = 1 << 26
 STEPS: dict[str, int] = {}
 FILL: list[Any] = []
-
-
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
 
 
 def window_of(shared: Any) -> int:
@@ -72,12 +69,6 @@ def settle() -> int:
     core.sweep()
     core.sweep()
     return int(core.memory()["used"])
-
-
-def reap(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
-    core.note_exit(pid, status)
-    return os.waitstatus_to_exitcode(status)
 
 
 def child(run: Callable[[], None]) -> int:

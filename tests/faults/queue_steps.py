@@ -8,7 +8,6 @@ scenario ends with the first k that the operation does not reach.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -16,29 +15,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from killing import STRIDE, reap, require, used
+
 from procession_native import core
 from procession_queues import Empty, JoinableQueue, Queue
 
-STRIDE = int(os.environ.get("FAULT_STRIDE", "1"))
 BIG = 40_000  # bytes: travels in a block
 SEEN: dict[str, int] = {}
-
-
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
-
-
-def reap(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
-    core.note_exit(pid, status)
-    return os.waitstatus_to_exitcode(status)
-
-
-def used() -> int:
-    gc.collect()
-    core.sweep()
-    return int(core.memory()["used"])
 
 
 def drain(queue: Any) -> list[Any]:

@@ -18,29 +18,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from killing import STRIDE, reap, require, used
+
 from procession_connection import Pipe, wait
 from procession_native import core
 
 SEEN: dict[str, int] = {}
-STRIDE = int(os.environ.get("FAULT_STRIDE", "1"))
 PATIENCE = 20.0
-
-
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
-
-
-def reap(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
-    core.note_exit(pid, status)
-    return os.waitstatus_to_exitcode(status)
-
-
-def used() -> int:
-    gc.collect()
-    core.sweep()
-    return int(core.memory()["used"])
 
 
 def item(i: int) -> Any:

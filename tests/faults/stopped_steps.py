@@ -15,16 +15,13 @@ import sys
 import time
 from typing import Any
 
+from killing import require
+
 import procession_synchronize as sync
 from procession_native import core
 from procession_queues import Queue
 
 sys.stdout.reconfigure(line_buffering=True)
-
-
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
 
 
 def stopped_child(k: int, operation: Any) -> int | None:

@@ -18,18 +18,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from killing import STRIDE, reap, require, used
+
 import procession_synchronize as sync
 from procession_core import OwnerDiedError
 from procession_native import core
 
-STRIDE = int(os.environ.get("FAULT_STRIDE", "1"))
 PATIENCE = 20.0
 warnings.simplefilter("always")
-
-
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
 
 
 def forked(operation: Callable[[], Any], k: int) -> tuple[int, int]:
@@ -48,12 +44,6 @@ def forked(operation: Callable[[], Any], k: int) -> tuple[int, int]:
         finally:
             os._exit(code)
     return pid, k
-
-
-def reap(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
-    core.note_exit(pid, status)
-    return os.waitstatus_to_exitcode(status)
 
 
 def die_holding(take: Callable[[], Any]) -> None:
@@ -511,12 +501,6 @@ EXTRA: list[tuple[str, Callable[[], None]]] = [
     ("notification of the dead", notification_of_the_dead),
     ("notification passed on", notification_passed_on),
 ]
-
-
-def used() -> int:
-    gc.collect()
-    core.sweep()
-    return int(core.memory()["used"])
 
 
 def settled(before: int) -> int:

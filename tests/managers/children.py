@@ -49,10 +49,6 @@ def wait_at(barrier: Any, ready: Any) -> None:
     barrier.wait()
 
 
-def slow_call(thing: Any) -> None:
-    thing.block(1000)
-
-
 class Thing:
     """A type of the user's, whose methods may block."""
 

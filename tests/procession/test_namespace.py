@@ -13,7 +13,6 @@ import procession
 from procession._names import MODULES, NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAVES = sorted({module for module in NAMES.values() if module.startswith("procession_")})
 
 IMPORT = """
 import os, sys, threading

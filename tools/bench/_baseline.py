@@ -18,7 +18,6 @@ class Row(NamedTuple):
     goal: float
     floor: float
     judged: str
-    best_peer: str
 
     def verdict(self, ratio: float | None, mode: str) -> str:
         """``goal``, ``floor`` or ``BELOW``; empty where the row is not judged in this mode."""
@@ -40,7 +39,6 @@ def _read() -> tuple[dict[str, Row], float]:
             goal=float(row["goal"]),
             floor=float(row["floor"]),
             judged=row["judged"],
-            best_peer=row.get("best_peer", ""),
         )
         for case, row in data["rows"].items()
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._baseline import ROWS
-from ._impls import IMPLEMENTATIONS, REFERENCE
+from ._impls import REFERENCE
 from ._runner import Outcome
 
 if TYPE_CHECKING:
@@ -210,8 +210,3 @@ def table(data: dict[str, Any], outcomes: Sequence[Outcome]) -> Iterator[str]:
         cells += [_best_peer(group), f"{row.floor:g}", f"{row.goal:g}"]
         cells.append(row.verdict(first.ratio, mode) if first else "")
         yield "| " + " | ".join(cells) + " |"
-
-
-def known_names() -> str:
-    """The implementations as the command line lists them."""
-    return ", ".join(IMPLEMENTATIONS)

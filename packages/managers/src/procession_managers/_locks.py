@@ -129,6 +129,14 @@ class LockBase:
             return False
         return Wait(caller, timeout, on_timeout=_false, line=self._line)
 
+    def take_back(self, wait: Wait, count: int) -> None:
+        """Resolve *wait* with True as soon as its caller has the lock again, *count* times where that matters."""
+        wait.item = count
+        wait.line = self._line
+        self._line.append(wait)
+        if self.owner is None:
+            self._next()
+
 
 def _false(wait: Wait) -> bool:
     return False
@@ -160,14 +168,6 @@ class Lock(LockBase):
         """Free the lock; return what ``take_back()`` needs."""
         self._drop()
         return 1
-
-    def take_back(self, wait: Wait, count: int) -> None:
-        """Resolve *wait* with True as soon as its caller has the lock again."""
-        wait.item = count
-        wait.line = self._line
-        self._line.append(wait)
-        if self.owner is None:
-            self._next()
 
     def __repr__(self) -> str:
         return f"<{'unlocked' if self.owner is None else 'locked'} {type(self).__name__} at {id(self):#x}>"
@@ -223,14 +223,6 @@ class RLock(LockBase):
         count, self._count = self._count, 0
         self._drop()
         return count
-
-    def take_back(self, wait: Wait, count: int) -> None:
-        """Resolve *wait* with True as soon as its caller holds the lock again, as often as before."""
-        wait.item = count
-        wait.line = self._line
-        self._line.append(wait)
-        if self.owner is None:
-            self._next()
 
     def _take_for(self, wait: Wait) -> None:
         self._take(wait.caller)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MISSING = object()
+_GenericAlias = type(list[int])  # types would cost an import
 
 
 def _plain(other: Any) -> Any:
@@ -221,10 +222,7 @@ class ValueProxy(BaseProxy):
         """
         return self._callmethod("update", (func,))
 
-    def __class_getitem__(cls, item: Any) -> Any:
-        from types import GenericAlias
-
-        return GenericAlias(cls, item)
+    __class_getitem__: Any = classmethod(_GenericAlias)
 
 
 BaseListProxy: Any = MakeProxyType(
@@ -319,10 +317,7 @@ class ListProxy(BaseListProxy):  # type: ignore[misc]
         self._link.needs_procession("update_item()")
         return self._callmethod(UPDATE, (index, func))
 
-    def __class_getitem__(cls, item: Any) -> Any:
-        from types import GenericAlias
-
-        return GenericAlias(cls, item)
+    __class_getitem__: Any = classmethod(_GenericAlias)
 
 
 _BaseDictProxy: Any = MakeProxyType(
@@ -398,10 +393,7 @@ class DictProxy(_BaseDictProxy):  # type: ignore[misc]
         self._link.needs_procession("update_item()")
         return self._callmethod(UPDATE, (key, func) if default is _MISSING else (key, func, (default,)))
 
-    def __class_getitem__(cls, item: Any) -> Any:
-        from types import GenericAlias
-
-        return GenericAlias(cls, item)
+    __class_getitem__: Any = classmethod(_GenericAlias)
 
 
 _BaseSetProxy: Any = MakeProxyType(
@@ -531,10 +523,7 @@ class SetProxy(_BaseSetProxy):  # type: ignore[misc]
     def __iter__(self) -> Iterator[Any]:
         return self._callmethod("__iter__")  # type: ignore[no-any-return]
 
-    def __class_getitem__(cls, item: Any) -> Any:
-        from types import GenericAlias
-
-        return GenericAlias(cls, item)
+    __class_getitem__: Any = classmethod(_GenericAlias)
 
 
 MutableMapping.register(DictProxy)

@@ -39,8 +39,6 @@ SLICE = 0.0004
 SMALL_SLICE = 0.0001
 """No batch is made smaller than this for the sake of fair shares."""
 MOST_IN_BATCH = 512
-PREFETCH_BELOW = 0.005
-"""Only for tasks shorter than this a second batch waits at the worker."""
 LAZY_WAIT = 0.0005
 """A waiting caller lets results gather for so long before it asks to be woken for each one."""
 DRAIN_MOST = 20000

@@ -174,11 +174,7 @@ class ShareableList(_CellList):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self)}, name={self.shm.name!r})"
 
-    @classmethod
-    def __class_getitem__(cls, item: Any) -> Any:
-        from types import GenericAlias
-
-        return GenericAlias(cls, item)
+    __class_getitem__: Any = classmethod(type(list[int]))
 
 
 def _rebuild(cls: type[ShareableList], name: str) -> ShareableList:

@@ -213,17 +213,10 @@ class Condition(core.Condition):
             OwnerDiedError: the lock's owner died; the lock is held.
         """
         result = predicate()
-        if result:
-            return result
-        if timeout is None:
-            while not result:
-                self.wait()
-                result = predicate()
-            return result
-        deadline = time.monotonic() + timeout
+        deadline = None if result or timeout is None else time.monotonic() + timeout
         while not result:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
                 break
             self.wait(left)
             result = predicate()

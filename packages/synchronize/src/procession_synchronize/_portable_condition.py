@@ -138,17 +138,12 @@ class Condition:
             AssertionError: this thread does not hold the lock.
         """
         result = predicate()
-        deadline = None
+        deadline = None if result or timeout is None else time.monotonic() + timeout
         while not result:
-            if timeout is not None:
-                now = time.monotonic()
-                if deadline is None:
-                    deadline = now + timeout
-                if deadline - now <= 0:
-                    break
-                self.wait(deadline - now)
-            else:
-                self.wait()
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
             result = predicate()
         return result
 
