@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic, sleep
 from typing import Any
 
 from bench._measure import Sample, Scale, Unsupported, case, check, median, rate
@@ -42,6 +43,21 @@ def _memory(pid: int) -> tuple[int, int, int]:
     return fields["Pss"], fields["Rss"], fields["Private_Clean"] + fields["Private_Dirty"]
 
 
+def _settled(pids: list[int]) -> list[tuple[int, int, int]]:
+    """The figures of *pids*, once all of them are idle: the first workers that are up may do all tasks, while the
+    others still import.
+    """
+    deadline = monotonic() + 10
+    figures: list[tuple[int, int, int]] = []
+    while True:
+        before, figures = figures, [_memory(pid) for pid in pids]
+        # Their own pages: what the kernel counts as shared changes with other processes.
+        if [uss for _, _, uss in before] == [uss for _, _, uss in figures]:
+            return figures
+        check(monotonic() < deadline, "the workers do not come to rest")
+        sleep(0.3)
+
+
 def _idle(method: str) -> None:
     @case(f"scale.mem.{method}")
     def idle(mp: Any, scale: Scale) -> Sample:
@@ -51,7 +67,7 @@ def _idle(method: str) -> None:
         check(pool.map(increment, range(100), 1) == list(range(1, 101)), "wrong results")
         pids = [process.pid for process in mp.active_children()]
         check(len(pids) == 4 and os.getpid() not in pids, f"the workers are {pids}")
-        figures = [_memory(pid) for pid in pids]
+        figures = _settled(pids)
         pool.close()
         pool.join()
         pss, rss, uss = ([float(figure[index]) for figure in figures] for index in range(3))
