@@ -21,7 +21,6 @@ from procession_core._lifecycle import after_forkers
 from . import _child
 from ._bootstrap import become, flush_streams
 from ._messages import receive, send
-from ._native import name_slot
 from ._preparation import Preparation
 from ._process import ForkServerProcess
 from ._unpickler import loads
@@ -56,8 +55,6 @@ class Rehearsal:
 
     def run(self) -> None:
         """Do what the start of a child does, as far as it can be done again."""
-        if name_slot is not None:
-            name_slot("forkserver-spare")
         payload = self._receive()
         first, second = _child.split_payload(memoryview(payload))
         preparation: Preparation = loads(first)

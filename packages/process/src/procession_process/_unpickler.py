@@ -39,6 +39,7 @@ def _load() -> ModuleType:
 
 
 if TYPE_CHECKING:
-    loads = pickle.loads
+    dumps, loads = pickle.dumps, pickle.loads
 else:
-    loads = _load().loads
+    _pickle = _load()
+    dumps, loads = _pickle.dumps, _pickle.loads

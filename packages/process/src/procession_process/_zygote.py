@@ -4,6 +4,8 @@ It speaks over SOCK_SEQPACKET pairs, so that every message is whole or not there
 
 | direction | message | with descriptors |
 | --- | --- | --- |
+| owner to zygote, first | ``B`` payload: the preparation, what to load | those that extras sent; a payload that is
+not in the message is the last |
 | client to zygote | ``F`` slot generation (two u64; both 2**64-1 without the C core) payload | those of the start; a
 payload that is not in the message is the last |
 | zygote to client | ``R`` pickle of [(module, traceback)]: first message to the owner, what could not be preloaded | |
@@ -33,6 +35,7 @@ The zygote ends when its owner, all clients and all children are gone.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 
@@ -43,11 +46,10 @@ from _signal import SIG_IGN, default_int_handler  # type: ignore[import-not-foun
 from _signal import signal as set_handler
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from _thread import _count as count_threads
-from importlib import import_module
 from select import EPOLLIN, EPOLLOUT, epoll
 from struct import pack, unpack
 
-from procession_core import default_reducer, runtime
+from procession_core import runtime
 
 from . import _child, _door
 from ._bootstrap import flush_and_exit, flush_streams
@@ -60,18 +62,20 @@ from ._native import (
     is_severed,
     leave,
     move,
+    name_slot,
     next_fork_uses,
     note_exit,
     set_exit_status,
     started,
 )
-from ._spare import Rehearsal
+from ._unpickler import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from ._preparation import Preparation
+    from ._spare import Rehearsal
 
 _SIGINT = 2
 _NO_SLOT = (1 << 64) - 1
@@ -101,8 +105,9 @@ class _Spare:
 
 
 class _Zygote:
-    def __init__(self, owner: int, door: tuple[int, int], preparation: Preparation) -> None:
+    def __init__(self, owner: int, door: tuple[int, int], preparation: Preparation, later: list[str]) -> None:
         self.preparation = preparation
+        self.later: list[str] | None = later
         self.rehearsal: Rehearsal | None = None
         self.spare: _Spare | None = None
         self.started = False
@@ -231,13 +236,18 @@ class _Zygote:
                 os.write(go_writes, b"g")
 
     def want_spare(self) -> None:
+        if self.later is not None:
+            _preload(self.later, None)
+            self.later = None
+            _freeze()
         if self.spare is None and count_threads() == 0:
             self.make_spare()
 
     def make_spare(self) -> None:
         """Fork a child that waits. If it cannot be had, the next start will say why, if it is still so."""
         if self.rehearsal is None:
-            self.rehearsal = Rehearsal(self.preparation)
+            spare = __import__(f"{__package__}._spare", fromlist=("Rehearsal",))
+            self.rehearsal = spare.Rehearsal(self.preparation)
         flush_streams()
         try:
             mine, its = socketpair(AF_UNIX, SOCK_SEQPACKET)
@@ -363,6 +373,8 @@ class _Zygote:
 
     def await_message(self, sock: socket) -> int:
         """In a spare: get ready, wait, and be what the message says; return the exit code."""
+        if name_slot is not None:
+            name_slot("forkserver-spare")
         if self.rehearsal is not None:
             self.rehearsal.run()
         message, fds = receive(sock)
@@ -407,7 +419,7 @@ def _preload(names: list[str], main: Any) -> list[tuple[str, str]]:
             if name == "__main__":
                 import_main(main)
             else:
-                import_module(name)
+                __import__(name)
         except BaseException:
             import traceback
 
@@ -416,31 +428,30 @@ def _preload(names: list[str], main: Any) -> list[tuple[str, str]]:
     return failed
 
 
+def _freeze() -> None:
+    """Take all objects from the collector: a collection in a child would write to every page of every object."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
 def main(fds: list[int], unblock: bool) -> None:
-    """Run the zygote and end the process.
-
-    *fds*: what extras sent, the owner's connection, the door's two ends, the payload.
-    """
-    import gc
-
+    """Run the zygote and end the process. *fds*: the owner's connection, the door's two ends."""
     code = 1
     try:
         set_handler(_SIGINT, SIG_IGN)
         if unblock:
             _child.unblock_interrupt()
-        *sent, owner, reads, writes, payload = fds
-        set_received(sent)
-        first, second = _child.read_payload(payload)
-        preparation = default_reducer.loads(first)
-        names, wish = default_reducer.loads(second)
+        owner, reads, writes = fds
+        preparation, (own, names, wish) = _take_order(owner)
         attach(preparation.arena)
         _child.prepare(preparation)
         failed = _preload(names, preparation.main)
-        zygote = _Zygote(owner, (reads, writes), preparation)
-        zygote.send(zygote.owner, b"R" + default_reducer.dumps(failed[: _REPORT_LIMIT // 6000]))
+        # The first child is not kept waiting for modules that it may not need.
+        zygote = _Zygote(owner, (reads, writes), preparation, own)
+        zygote.send(zygote.owner, b"R" + dumps(failed[: _REPORT_LIMIT // 6000]))
         if not failed or wish != "fail":
-            gc.collect()
-            gc.freeze()  # a collection in a child would write to every page of every object
+            gc.freeze()
             zygote.serve()
         code = 0
     except BaseException:
@@ -451,3 +462,18 @@ def main(fds: list[int], unblock: bool) -> None:
     finally:
         leave()
         flush_and_exit(code)
+
+
+def _take_order(owner: int) -> tuple[Preparation, tuple[list[str], list[str], str]]:
+    """Wait for the owner's first message: the preparation, and the modules to be loaded."""
+    sock = socket(fileno=owner)
+    message, fds = receive(sock)
+    sock.detach()
+    if not message:
+        os._exit(0)  # the owner is gone
+    if len(message) > 1:
+        first, second = _child.split_payload(memoryview(message)[1:])
+    else:
+        first, second = _child.read_payload(fds.pop())
+    set_received(fds)
+    return loads(first), loads(second)

@@ -30,5 +30,7 @@ def launch(process: Any, method: str) -> Any:
     if popen is None:
         if method not in MODULES:
             raise ValueError(f"cannot find context for {method!r}; allowed are {', '.join(sorted(MODULES))}")
+        if method == "forkserver":
+            __import__(f"{__name__}._boot", fromlist=("begin",)).begin()
         popen = _loaded[method] = __import__(__name__ + MODULES[method], fromlist=("Popen",)).Popen
     return popen(process)

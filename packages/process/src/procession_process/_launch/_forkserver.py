@@ -11,6 +11,7 @@ if sys.platform != "linux":
 
 from .._bootstrap import flush_streams
 from .._messages import MAX_INLINE
+from .._native import reserve
 from .._waiting import wait_readable
 from ._payload import SpawnTransfer, as_file, build
 from ._popen import BasePopen
@@ -32,7 +33,7 @@ class Popen(BasePopen):
 
     def _launch(self, process: Any) -> None:
         flush_streams()  # what was printed before the start stands before what the child prints
-        transfer = SpawnTransfer(process.name)
+        transfer = SpawnTransfer(reserve(process.name))
         try:
             data, self._stack_fd = build(transfer, process, self.method)
             if len(data) > MAX_INLINE:

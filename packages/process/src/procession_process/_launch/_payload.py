@@ -22,7 +22,7 @@ from .._death import new_stack_file, watch_memory
 from .._fds import SentFd
 from .._main import check_not_importing, describe
 from .._methods import get_start_method, have_pidfd
-from .._native import cancel, hold, reserve, ticket
+from .._native import cancel, hold, ticket
 from .._preparation import Preparation, current_extras
 from .._real import real_spawning
 
@@ -38,6 +38,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .._native import Slot
+
 _FIRST_FREE = 3  # descriptors below belong to the standard streams
 
 
@@ -46,9 +48,9 @@ class SpawnTransfer:
 
     spawning = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, slot: Slot | None) -> None:
         self.fds: list[int] = []
-        self.slot = reserve(name)
+        self.slot = slot
 
     def hold(self, shared: object) -> None:
         hold(self.slot, shared)

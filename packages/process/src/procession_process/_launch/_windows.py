@@ -12,6 +12,7 @@ import os
 from _thread import allocate_lock
 
 from .._death import Death, examine
+from .._native import reserve
 from .._windows import close, duplicate, wait_handles
 from ._command import command_line
 from ._payload import SpawnTransfer, build
@@ -36,7 +37,7 @@ class Popen:
 
     def __init__(self, process: Any) -> None:
         self._lock = allocate_lock()
-        transfer = SpawnTransfer(process.name)
+        transfer = SpawnTransfer(reserve(process.name))
         try:
             data, _ = build(transfer, process, self.method)
             reader, writer = _winapi.CreatePipe(None, 0)

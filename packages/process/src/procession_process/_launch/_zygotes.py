@@ -23,11 +23,10 @@ from procession_core import (
 )
 
 from .. import _door, _preload
-from .._messages import receive, send
-from .._native import started
+from .._messages import MAX_INLINE, receive, send
 from .._waiting import wait_readable
+from . import _boot
 from ._payload import SpawnTransfer, as_file, make_preparation
-from ._spawn import spawn_interpreter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ class Connection:
                     message, fds = receive(self.sock)
                 except BlockingIOError:
                     return
+                except ConnectionResetError:
+                    continue  # told once, by a zygote that ended with a request unread; what it has sent comes after it
                 except OSError:
                     message = b""
                 if message[:1] == b"S":
@@ -166,7 +167,6 @@ class Connection:
 
 _connection: Connection | None = None
 _own_door = -1
-_asking = allocate_lock()
 _armed = False
 
 
@@ -176,7 +176,7 @@ def fork_one(fds: list[int], slot: Slot, payload: bytes) -> tuple[int, int, Conn
     Return pid, pidfd and the connection that will tell the status. Raises OSError, ImportError as
     ``set_forkserver_preload()`` says, EOFError if a new fork server ends at once too.
     """
-    with _asking:
+    with _boot.asking:
         for attempt in (1, 2):
             connection = _running()
             try:
@@ -192,7 +192,7 @@ def fork_one(fds: list[int], slot: Slot, payload: bytes) -> tuple[int, int, Conn
 
 def ensure_running() -> None:
     """Start the fork server unless it runs. Raises OSError."""
-    with _asking:
+    with _boot.asking:
         _running().drain()
 
 
@@ -214,9 +214,7 @@ def _arm() -> None:
 
 
 def _reset() -> None:
-    # A forked child has no business on its parent's connection; it may come by the door.
-    global _connection, _asking
-    _asking = allocate_lock()
+    global _connection
     if _connection is not None:
         _connection.broken = True
         _connection.zygote = None
@@ -250,38 +248,39 @@ def _connection_on(sock: socket, zygote: int | None) -> Connection:
 
 
 def _start_zygote() -> Connection:
-    transfer = SpawnTransfer("forkserver")
-    mine, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
-    reads, writes = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    boot = _boot.take()
+    connection = _connection_on(boot.sock, boot.pid)
+    transfer = SpawnTransfer(boot.slot)
     try:
-        payload = _zygote_payload(transfer)
+        message = _order(transfer)
         try:
-            fds = [*transfer.fds, theirs.fileno(), reads.fileno(), writes.fileno(), payload]
-            pid = spawn_interpreter("_zygote", fds)
-            started(transfer.slot, pid)
-        finally:
-            os.close(payload)
+            send(boot.sock, message, transfer.fds)
+        except OSError:
+            connection.fail()  # it was killed
     except BaseException:
-        transfer.fail()
-        for sock in (mine, writes):
-            sock.close()
+        connection.bury()
+        boot.door.close()
         raise
     finally:
-        theirs.close()
-        reads.close()
-    transfer.close()
-    _door.door = writes.detach()
-    return _connection_on(mine, pid)
+        transfer.close()
+    _door.door = boot.door.detach()
+    return connection
 
 
-def _zygote_payload(transfer: SpawnTransfer) -> int:
+def _order(transfer: SpawnTransfer) -> bytes:
+    """Return the message that tells a new fork server what it is to be."""
     with transfer_scope(transfer):
         preparation = make_preparation(transfer, _ZygoteAsProcess(), "spawn")
         first = default_reducer.dumps(preparation)
-    # What this library has loaded here, children will need: it has no effects when it is imported.
-    names = [name for name in sys.modules if name.startswith("procession")]
-    second = default_reducer.dumps((names + _preload.modules, _preload.on_error_wish))
-    return as_file(b"".join((len(first).to_bytes(8, "little"), first, second)))
+    # What this library has loaded here, children will need: it has no effects when it is imported. Not the launchers:
+    # few children start others, and each child pays for the pages of all that is loaded.
+    own = [name for name in sys.modules if name.startswith("procession") and "._launch" not in name]
+    second = default_reducer.dumps((own, _preload.modules, _preload.on_error_wish))
+    data = b"".join((len(first).to_bytes(8, "little"), first, second))
+    if len(data) > MAX_INLINE:
+        transfer.fds.append(as_file(data))
+        data = b""
+    return b"B" + data
 
 
 class _ZygoteAsProcess:
