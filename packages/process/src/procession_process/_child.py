@@ -11,7 +11,6 @@ from procession_core._logging import restore_logging
 from ._bootstrap import exit_code, flush_and_exit, report
 from ._fds import received, set_received
 from ._main import import_main
-from ._methods import set_start_method
 from ._native import attach, settle
 from ._preparation import Preparation, run_extras
 from ._unpickler import loads
@@ -68,6 +67,10 @@ def split_payload(data: memoryview) -> tuple[memoryview, memoryview]:
     return data[8:middle], data[middle:]
 
 
+server_main: tuple[str, str] | None = None
+"""In a fork server: how its children get ``__main__``, unless they are told."""
+
+
 def prepare(preparation: Preparation) -> None:
     """Bring this process into the state that the parent described. Raises what hooks and ``__main__``
     raise.
@@ -77,16 +80,18 @@ def prepare(preparation: Preparation) -> None:
     runtime.parent_name = preparation.parent_name
     runtime.is_child = True
     runtime.start_method = preparation.start_method
+    _take_watches(preparation.life_fd, preparation.stack_fd)
+    take_common(preparation)
+    if preparation.extras:
+        run_extras(preparation.extras)
+
+
+def take_common(preparation: Preparation) -> None:
+    """Take over what child after child of a program has in common, but for the hooks."""
     runtime.main_by_value = preparation.main_by_value
     runtime.original_dir = preparation.original_directory
     runtime.authkey = AuthenticationString(preparation.authkey)
-    if preparation.life_fd >= 0:
-        _die_with_parent(received(preparation.life_fd))
-    if preparation.stack_fd >= 0:
-        import faulthandler
-
-        faulthandler.enable(file=received(preparation.stack_fd))
-    set_start_method(preparation.default_method, force=True)
+    runtime.default_method = preparation.default_method
     restore_logging(preparation.logging)
     sys.path[:] = preparation.sys_path
     sys.argv[:] = preparation.sys_argv
@@ -95,7 +100,15 @@ def prepare(preparation: Preparation) -> None:
             os.chdir(preparation.directory)
         except OSError:
             pass
-    run_extras(preparation.extras)
+
+
+def _take_watches(life_fd: int, stack_fd: int) -> None:
+    if life_fd >= 0:
+        _die_with_parent(received(life_fd))
+    if stack_fd >= 0:
+        import faulthandler
+
+        faulthandler.enable(file=received(stack_fd))
 
 
 def run(
@@ -104,31 +117,42 @@ def run(
     """Carry out a payload, which is the last of *fds* unless given, and return the exit code of its process.
     *attached*: this process is in the arena.
     """
-    name = "of unknown name"
     try:
         if unblock:
             unblock_interrupt()
         if payload is None:
             *fds, file = fds
-            first, second = read_payload(file)
+            payloads = read_payload(file)
         else:
-            first, second = split_payload(payload)
-        set_received(fds)
-        preparation: Preparation = loads(first)
-        name = preparation.name
-        if not attached:
-            attach(preparation.arena)
-        prepare(preparation)
-        import_main(preparation.main)
-        process: Any = loads(second)
-        settle()
-        parent_fd = received(preparation.parent_fd)
-        sentinel = parent_fd if parent_fd >= 0 else None
-        del first, second, preparation, payload
+            payloads = split_payload(payload)
+        process, sentinel = take_place(fds, *payloads, attached)
+        del payload, payloads
     except SystemExit as stop:
         return exit_code(stop.code)
     except BaseException as error:
-        report(name, error)
+        report(runtime.name if runtime.is_child else "of unknown name", error)
         return 1
     code: int = process._bootstrap(parent_sentinel=sentinel)
     return code
+
+
+def take_place(fds: list[int], first: memoryview, second: memoryview, attached: bool) -> tuple[Any, int | None]:
+    """Become the process that the two pickles describe; return its object and what tells its parent's end. Raises
+    what unpickling, hooks and ``__main__`` raise.
+    """
+    set_received(fds)
+    given: Any = loads(first)
+    if type(given) is tuple:
+        # The fork server was told the rest, and has carried it out.
+        runtime.name, life_fd, parent_fd, stack_fd = given
+        _take_watches(life_fd, stack_fd)
+        main = server_main
+    else:
+        parent_fd, main = given.parent_fd, given.main
+        if not attached:
+            attach(given.arena)
+        prepare(given)
+    import_main(main)
+    process = loads(second)
+    settle()
+    return process, received(parent_fd) if parent_fd >= 0 else None

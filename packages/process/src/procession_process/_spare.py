@@ -21,13 +21,11 @@ from procession_core._lifecycle import after_forkers
 from . import _child
 from ._bootstrap import become, flush_streams
 from ._messages import receive, send
-from ._preparation import Preparation
 from ._process import ForkServerProcess
-from ._unpickler import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 
 class _Nowhere:
@@ -44,22 +42,20 @@ def _nothing() -> None: ...
 
 
 class Rehearsal:
-    """Made by the fork server from its own preparation; ``run()`` is for its spares."""
+    """For a fork server's spares, which ``run()`` it."""
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self) -> None:
         with transfer_scope(_Nowhere()):
-            # Hooks have effects and are not repeated; their values may own descriptors.
-            first = default_reducer.dumps(preparation.replace(extras={}))
+            first = default_reducer.dumps(("forkserver-spare", -1, -1, -1))
             second = default_reducer.dumps(ForkServerProcess(target=_nothing))
         self._payload = b"".join((len(first).to_bytes(8, "little"), first, second))
 
     def run(self) -> None:
         """Do what the start of a child does, as far as it can be done again."""
-        payload = self._receive()
-        first, second = _child.split_payload(memoryview(payload))
-        preparation: Preparation = loads(first)
-        _child.prepare(preparation)
-        process: Any = loads(second)
+        # Without the program's main module, which may not have been imported yet, and has effects.
+        main, _child.server_main = _child.server_main, None
+        process, _ = _child.take_place([], *_child.split_payload(memoryview(self._receive())), True)
+        _child.server_main = main
         # What people have registered to be called once in a child is called by the child.
         if not after_forkers and "multiprocessing" not in modules:
             current = runtime.current

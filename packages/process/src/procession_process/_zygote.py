@@ -58,11 +58,11 @@ from ._main import import_main
 from ._messages import MAX_FDS, receive, send
 from ._native import (
     attach,
+    begin_child,
     forked,
     is_severed,
     leave,
     move,
-    name_slot,
     next_fork_uses,
     note_exit,
     set_exit_status,
@@ -105,18 +105,18 @@ class _Spare:
 
 
 class _Zygote:
-    def __init__(self, owner: int, door: tuple[int, int], preparation: Preparation, later: list[str]) -> None:
-        self.preparation = preparation
+    def __init__(self, owner: int, door_reads: int, later: list[str]) -> None:
         self.later: list[str] | None = later
         self.rehearsal: Rehearsal | None = None
         self.spare: _Spare | None = None
         self.started = False
         self.poller = epoll()
+        self.epoll = self.poller.fileno()
         self.clients: dict[int, _Client] = {}
         self.children: dict[
             int, tuple[int, _Client, tuple[int, int] | None]
         ] = {}  # pidfd -> pid, client, slot
-        self.door_reads, self.door_writes = door
+        self.door_reads = door_reads
         self.door = socket(fileno=self.door_reads)
         self.poller.register(self.door_reads, EPOLLIN)
         self.owner = self.add_client(owner)
@@ -247,7 +247,8 @@ class _Zygote:
         """Fork a child that waits. If it cannot be had, the next start will say why, if it is still so."""
         if self.rehearsal is None:
             spare = __import__(f"{__package__}._spare", fromlist=("Rehearsal",))
-            self.rehearsal = spare.Rehearsal(self.preparation)
+            self.rehearsal = spare.Rehearsal()
+            self.rehearsal.run()  # so that the children find warm caches
         flush_streams()
         try:
             mine, its = socketpair(AF_UNIX, SOCK_SEQPACKET)
@@ -331,24 +332,25 @@ class _Zygote:
         if self.clients:
             self.want_spare()
 
-    def forget(self, kept: _Client | None = None) -> None:
-        """In a child: close what is the zygote's, except the connection of client *kept*."""
-        self.poller.close()
-        self.door.close()
-        for client in self.clients.values():
-            if client is not kept:
-                client.sock.close()
+    def forget(self, kept: int = -1) -> None:
+        """In a child: close what is the zygote's, except the connection with descriptor *kept*."""
+        # The descriptors: a method called on each object copies more pages. The objects are neither used nor dropped.
+        close = os.close
+        close(self.epoll)
+        close(self.door_reads)
+        for fd in self.clients:
+            if fd != kept:
+                close(fd)
         for pidfd in self.children:
-            os.close(pidfd)
+            close(pidfd)
         if self.spare is not None:
-            os.close(self.spare.pidfd)
+            close(self.spare.pidfd)
             self.spare.sock.close()
-        _door.door = self.door_writes
 
     def become_child(self, client: _Client, message: bytes, fds: list[int], go: int) -> NoReturn:
         code = 1
         try:
-            self.forget(client)
+            self.forget(client.sock.fileno())
             if not os.read(go, 1):
                 _tell(client.sock)
             os.close(go)
@@ -361,7 +363,7 @@ class _Zygote:
         code = 1
         try:
             self.forget()
-            if not is_severed():
+            if begin_child is None or begin_child("forkserver-spare", False):
                 code = self.await_message(sock)
         except BaseException:
             import traceback
@@ -373,8 +375,6 @@ class _Zygote:
 
     def await_message(self, sock: socket) -> int:
         """In a spare: get ready, wait, and be what the message says; return the exit code."""
-        if name_slot is not None:
-            name_slot("forkserver-spare")
         if self.rehearsal is not None:
             self.rehearsal.run()
         message, fds = receive(sock)
@@ -447,8 +447,13 @@ def main(fds: list[int], unblock: bool) -> None:
         attach(preparation.arena)
         _child.prepare(preparation)
         failed = _preload(names, preparation.main)
+        # As its children are to find it, whatever the modules have changed.
+        _child.take_common(preparation)
+        _child.server_main = preparation.main
+        runtime.start_method = "forkserver"
+        _door.door = writes
         # The first child is not kept waiting for modules that it may not need.
-        zygote = _Zygote(owner, (reads, writes), preparation, own)
+        zygote = _Zygote(owner, reads, own)
         zygote.send(zygote.owner, b"R" + dumps(failed[: _REPORT_LIMIT // 6000]))
         if not failed or wish != "fail":
             gc.freeze()

@@ -15,7 +15,7 @@ from .._native import reserve
 from .._waiting import wait_readable
 from ._payload import SpawnTransfer, as_file, build
 from ._popen import BasePopen
-from ._zygotes import Connection, fork_one
+from ._zygotes import Connection, OtherServerError, current, fork_one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,17 +33,27 @@ class Popen(BasePopen):
 
     def _launch(self, process: Any) -> None:
         flush_streams()  # what was printed before the start stands before what the child prints
-        transfer = SpawnTransfer(reserve(process.name))
-        try:
-            data, self._stack_fd = build(transfer, process, self.method)
-            if len(data) > MAX_INLINE:
-                transfer.fds.append(as_file(data))
-                data = b""
-            self.pid, self.sentinel, self._connection = fork_one(transfer.fds, transfer.slot, data)
-        except BaseException:
-            transfer.fail()
-            raise
-        transfer.close()
+        connection = current()
+        while True:
+            transfer = SpawnTransfer(reserve(process.name))
+            try:
+                known = None if connection is None else connection.told
+                data, self._stack_fd = build(transfer, process, self.method, known)
+                if len(data) > MAX_INLINE:
+                    transfer.fds.append(as_file(data))
+                    data = b""
+                answer = fork_one(transfer.fds, transfer.slot, data, connection)
+            except OtherServerError:
+                transfer.fail()
+                self.close()
+                connection = None
+            except BaseException:
+                transfer.fail()
+                raise
+            else:
+                self.pid, self.sentinel, self._connection = answer
+                transfer.close()
+                return
 
     def wait(self, timeout: float | None = None) -> int | None:
         if self.returncode is not None:

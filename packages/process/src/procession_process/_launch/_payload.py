@@ -3,7 +3,8 @@
 | bytes | content |
 | --- | --- |
 | 0-7 | length n of the preparation's pickle, little-endian |
-| 8-(8+n) | pickle of the Preparation |
+| 8-(8+n) | pickle of the Preparation; for a child of a fork server that knows the rest: of (name, life_fd, parent_fd,
+stack_fd) |
 | the rest | pickle of the process object, to be loaded after the preparation was carried out |
 
 It lies in an anonymous file, so that the parent never blocks on a child that is slow to read, or dead; for the fork
@@ -127,8 +128,8 @@ def _life_handle(transfer: SpawnTransfer) -> int:
     return transfer.add(_dup(watched))
 
 
-def make_preparation(transfer: SpawnTransfer, process: Any, method: str) -> Preparation:
-    """Collect what the child must know. Adds descriptors to *transfer*.
+def common_fields(process: Any) -> dict[str, Any]:
+    """Return the fields of a preparation that are the same for child after child, until the program changes them.
 
     Raises RuntimeError while this process is importing its parent's ``__main__``.
     """
@@ -136,35 +137,47 @@ def make_preparation(transfer: SpawnTransfer, process: Any, method: str) -> Prep
     main = describe()
     if main is None:
         runtime.main_by_value = True
-    path = [runtime.original_dir if entry == "" and runtime.original_dir else entry for entry in sys.path]
     try:
         directory = os.getcwd()
     except OSError:
         directory = None
+    original = runtime.original_dir
+    return {
+        "authkey": bytes(process.authkey),
+        "default_method": get_start_method(allow_none=True),
+        "directory": directory,
+        "extras": current_extras(),
+        "logging": logging_state(),
+        "main": main,
+        "main_by_value": runtime.main_by_value,
+        "original_directory": original,
+        "sys_argv": list(sys.argv),
+        "sys_path": [original if entry == "" and original else entry for entry in sys.path],
+    }
+
+
+def make_preparation(
+    transfer: SpawnTransfer, process: Any, method: str, common: dict[str, Any], stack_fd: int = -1
+) -> Preparation:
+    """Collect what the child must know. Adds descriptors to *transfer*."""
     return Preparation(
         arena=ticket(transfer.slot),
-        authkey=bytes(process.authkey),
-        default_method=get_start_method(allow_none=True),
-        directory=directory,
-        extras=current_extras(),
         life_fd=_life_handle(transfer) if process.daemon else -1,
-        logging=logging_state(),
-        main=main,
-        main_by_value=runtime.main_by_value,
         name=process.name,
-        original_directory=runtime.original_dir,
         parent_fd=_parent_handle(transfer, method),
         parent_name=process._parent_name,
         parent_pid=os.getpid(),
-        stack_fd=-1,
+        stack_fd=stack_fd,
         start_method=method,
-        sys_argv=list(sys.argv),
-        sys_path=path,
+        **common,
     )
 
 
-def build(transfer: SpawnTransfer, process: Any, method: str) -> tuple[bytes, int]:
-    """Return the payload and the descriptor of the child's stack file (-1 for none).
+def build(
+    transfer: SpawnTransfer, process: Any, method: str, known: dict[str, Any] | None = None
+) -> tuple[bytes, int]:
+    """Return the payload and the descriptor of the child's stack file (-1 for none). *known*: the common fields
+    that the fork server was told; if they still hold, the child is told the rest alone.
 
     Raises what pickling raises; *transfer* is to be told then (``fail()``).
     """
@@ -172,9 +185,14 @@ def build(transfer: SpawnTransfer, process: Any, method: str) -> tuple[bytes, in
     stack_fd = new_stack_file()
     try:
         with transfer_scope(transfer), real_spawning(transfer):
-            preparation = make_preparation(transfer, process, method)
-            if stack_fd >= 0:
-                preparation = preparation.replace(stack_fd=transfer.add(_dup(stack_fd)))
+            common = common_fields(process)
+            its_stack_fd = transfer.add(_dup(stack_fd)) if stack_fd >= 0 else -1
+            preparation: object
+            if common == known and not common["extras"]:
+                life_fd = _life_handle(transfer) if process.daemon else -1
+                preparation = (process.name, life_fd, _parent_handle(transfer, method), its_stack_fd)
+            else:
+                preparation = make_preparation(transfer, process, method, common, its_stack_fd)
             first = default_reducer.dumps(preparation)
             second = default_reducer.dumps(process)
     except BaseException:

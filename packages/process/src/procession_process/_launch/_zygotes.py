@@ -26,7 +26,7 @@ from .. import _door, _preload
 from .._messages import MAX_INLINE, receive, send
 from .._waiting import wait_readable
 from . import _boot
-from ._payload import SpawnTransfer, as_file, make_preparation
+from ._payload import SpawnTransfer, as_file, common_fields, make_preparation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Connection:
         self.zygote = zygote
         self.statuses: dict[int, int] = {}
         self.broken = False
+        self.told: dict[str, Any] | None = None  # the fields of its own preparation that its children share
         self._answers: list[tuple[bytes, list[int]]] = []
         self._last_pid = 0  # of the child that the zygote told us of
         self._reading = allocate_lock()
@@ -170,15 +171,28 @@ _own_door = -1
 _armed = False
 
 
-def fork_one(fds: list[int], slot: Slot, payload: bytes) -> tuple[int, int, Connection]:
+class OtherServerError(Exception):
+    """The fork server that a payload was made for is no more: make it anew."""
+
+
+def current() -> Connection | None:
+    """Return the connection with the fork server that runs, as far as is known."""
+    connection = _connection
+    return None if connection is None or connection.broken else connection
+
+
+def fork_one(fds: list[int], slot: Slot, payload: bytes, expected: Connection | None) -> tuple[int, int, Connection]:
     """Have a child forked by the fork server, which is started, or started again, if need be.
 
     Return pid, pidfd and the connection that will tell the status. Raises OSError, ImportError as
-    ``set_forkserver_preload()`` says, EOFError if a new fork server ends at once too.
+    ``set_forkserver_preload()`` says, EOFError if a new fork server ends at once too, OtherServerError if it is not the
+    *expected* one.
     """
     with _boot.asking:
         for attempt in (1, 2):
             connection = _running()
+            if expected is not None and connection is not expected:
+                raise OtherServerError
             try:
                 pid, pidfd = connection.ask(fds, slot, payload)
             except EOFError:
@@ -252,7 +266,7 @@ def _start_zygote() -> Connection:
     connection = _connection_on(boot.sock, boot.pid)
     transfer = SpawnTransfer(boot.slot)
     try:
-        message = _order(transfer)
+        message = _order(transfer, connection)
         try:
             send(boot.sock, message, transfer.fds)
         except OSError:
@@ -267,11 +281,12 @@ def _start_zygote() -> Connection:
     return connection
 
 
-def _order(transfer: SpawnTransfer) -> bytes:
+def _order(transfer: SpawnTransfer, connection: Connection) -> bytes:
     """Return the message that tells a new fork server what it is to be."""
+    process = _ZygoteAsProcess()
     with transfer_scope(transfer):
-        preparation = make_preparation(transfer, _ZygoteAsProcess(), "spawn")
-        first = default_reducer.dumps(preparation)
+        connection.told = common_fields(process)
+        first = default_reducer.dumps(make_preparation(transfer, process, "spawn", connection.told))
     # What this library has loaded here, children will need: it has no effects when it is imported. Not the launchers:
     # few children start others, and each child pays for the pages of all that is loaded.
     own = [name for name in sys.modules if name.startswith("procession") and "._launch" not in name]
