@@ -136,7 +136,9 @@ def run(
     return code
 
 
-def take_place(fds: list[int], first: memoryview, second: memoryview, attached: bool) -> tuple[Any, int | None]:
+def take_place(
+    fds: list[int], first: memoryview, second: memoryview, attached: bool
+) -> tuple[Any, int | None]:
     """Become the process that the two pickles describe; return its object and what tells its parent's end. Raises
     what unpickling, hooks and ``__main__`` raise.
     """

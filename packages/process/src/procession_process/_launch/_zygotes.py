@@ -181,7 +181,9 @@ def current() -> Connection | None:
     return None if connection is None or connection.broken else connection
 
 
-def fork_one(fds: list[int], slot: Slot, payload: bytes, expected: Connection | None) -> tuple[int, int, Connection]:
+def fork_one(
+    fds: list[int], slot: Slot, payload: bytes, expected: Connection | None
+) -> tuple[int, int, Connection]:
     """Have a child forked by the fork server, which is started, or started again, if need be.
 
     Return pid, pidfd and the connection that will tell the status. Raises OSError, ImportError as
