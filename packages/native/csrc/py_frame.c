@@ -80,9 +80,8 @@ static PyObject *send_buffer(int fd, int kind, PyObject *data, const int *fds, i
 PyDoc_STRVAR(send_plain_doc,
 "frame_send_plain(fd, kind, obj)\n--\n\nWrite one frame with the pickle of a small plain value: True. False, with nothing "
 "written,\nif obj is none. Blocks while the other end does not read.");
-static PyObject *frame_send_plain(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_send_plain(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     int fd, kind;
     if (arguments(args, count, 3, "frame_send_plain", &fd, &kind) < 0) return NULL;
     struct plain plain;
@@ -94,9 +93,8 @@ static PyObject *frame_send_plain(PyObject *module, PyObject *const *args, Py_ss
 }
 
 PyDoc_STRVAR(send_doc, "frame_send(fd, kind, data)\n--\n\nWrite one frame. Blocks while the other end does not read.");
-static PyObject *frame_send(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_send(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     int fd, kind;
     if (arguments(args, count, 3, "frame_send", &fd, &kind) < 0) return NULL;
     return send_buffer(fd, kind, args[2], NULL, 0);
@@ -104,9 +102,8 @@ static PyObject *frame_send(PyObject *module, PyObject *const *args, Py_ssize_t 
 
 PyDoc_STRVAR(send_fds_doc,
 "frame_send_fds(fd, kind, data, fds)\n--\n\nWrite one frame with the descriptors of the list beside its first byte.");
-static PyObject *frame_send_fds(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_send_fds(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     int fd, kind, fds[FRAME_FDS];
     if (arguments(args, count, 4, "frame_send_fds", &fd, &kind) < 0) return NULL;
     Py_ssize_t many = PyList_Size(args[3]);
@@ -165,9 +162,8 @@ PyObject *frame_read_whole(struct frame_in *in)
 
 PyDoc_STRVAR(recv_doc,
 "frame_recv(fd, kind, limit)\n--\n\nThe next message; None if it is longer than limit (-1: no limit). Blocks.");
-static PyObject *frame_recv(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_recv(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     int fd, kind;
     if (arguments(args, count, 3, "frame_recv", &fd, &kind) < 0) return NULL;
     Py_ssize_t limit = PyLong_AsSsize_t(args[2]);
@@ -182,9 +178,8 @@ static PyObject *frame_recv(PyObject *module, PyObject *const *args, Py_ssize_t 
 PyDoc_STRVAR(read_soon_doc,
 "frame_read_soon(fd, size, timeout)\n--\n\nAt most size bytes of a socket, empty at its end; None if there are none within "
 "timeout seconds,\nwhich are spent looking. For a peer that is about to answer: to sleep and to be woken costs more.");
-static PyObject *frame_read_soon(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_read_soon(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     char data[1024];
     if (count != 3) {
         PyErr_SetString(PyExc_TypeError, "frame_read_soon() takes a descriptor, a size and a timeout");
@@ -231,9 +226,8 @@ static PyObject *frame_read_soon(PyObject *module, PyObject *const *args, Py_ssi
 
 PyDoc_STRVAR(recv_fds_doc,
 "frame_recv_fds(fd, kind)\n--\n\nThe next message, or (message, descriptors) if descriptors came with it. Blocks.");
-static PyObject *frame_recv_fds(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_recv_fds(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     int fd, kind;
     if (arguments(args, count, 2, "frame_recv_fds", &fd, &kind) < 0) return NULL;
     struct frame_in in;
@@ -254,9 +248,8 @@ static PyObject *frame_recv_fds(PyObject *module, PyObject *const *args, Py_ssiz
 
 PyDoc_STRVAR(recv_into_doc,
 "frame_recv_into(fd, kind, buffer)\n--\n\nRead the next message into buffer: its length; the message if it does not fit. Blocks.");
-static PyObject *frame_recv_into(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_recv_into(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     int fd, kind;
     if (arguments(args, count, 3, "frame_recv_into", &fd, &kind) < 0) return NULL;
     Py_buffer view;
@@ -312,9 +305,8 @@ int frame_wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout)
 }
 
 PyDoc_STRVAR(poll_doc, "frame_poll(fd, timeout)\n--\n\nWhether fd can be read within timeout seconds (None: for ever).");
-static PyObject *frame_poll(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_poll(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "frame_poll() takes a descriptor and a timeout");
         return NULL;
@@ -328,9 +320,8 @@ static PyObject *frame_poll(PyObject *module, PyObject *const *args, Py_ssize_t 
 
 PyDoc_STRVAR(wait_doc,
 "frame_wait(fds, timeout)\n--\n\nThe positions of the descriptors in the list that can be read within timeout seconds (None: for ever).");
-static PyObject *frame_wait(PyObject *module, PyObject *const *args, Py_ssize_t count)
+static PyObject *frame_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    (void)module;
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "frame_wait() takes a list of descriptors and a timeout");
         return NULL;
@@ -360,9 +351,8 @@ out:
 }
 
 PyDoc_STRVAR(kind_doc, "frame_kind(fd)\n--\n\n0 for what is no socket, 1 for TCP, 2 for a Unix stream, 3 for Unix packets.");
-static PyObject *py_frame_kind(PyObject *module, PyObject *fd)
+static PyObject *py_frame_kind(PyObject *Py_UNUSED(module), PyObject *fd)
 {
-    (void)module;
     long number = PyLong_AsLong(fd);
     if (number == -1 && PyErr_Occurred()) return NULL;
     int kind = frame_kind((int)number);
@@ -372,15 +362,15 @@ static PyObject *py_frame_kind(PyObject *module, PyObject *fd)
 
 static PyMethodDef methods[] = {
     { "frame_kind", py_frame_kind, METH_O, kind_doc },
-    { "frame_send", (PyCFunction)(void (*)(void))frame_send, METH_FASTCALL, send_doc },
-    { "frame_send_plain", (PyCFunction)(void (*)(void))frame_send_plain, METH_FASTCALL, send_plain_doc },
-    { "frame_send_fds", (PyCFunction)(void (*)(void))frame_send_fds, METH_FASTCALL, send_fds_doc },
-    { "frame_recv", (PyCFunction)(void (*)(void))frame_recv, METH_FASTCALL, recv_doc },
-    { "frame_read_soon", (PyCFunction)(void (*)(void))frame_read_soon, METH_FASTCALL, read_soon_doc },
-    { "frame_recv_fds", (PyCFunction)(void (*)(void))frame_recv_fds, METH_FASTCALL, recv_fds_doc },
-    { "frame_recv_into", (PyCFunction)(void (*)(void))frame_recv_into, METH_FASTCALL, recv_into_doc },
-    { "frame_poll", (PyCFunction)(void (*)(void))frame_poll, METH_FASTCALL, poll_doc },
-    { "frame_wait", (PyCFunction)(void (*)(void))frame_wait, METH_FASTCALL, wait_doc },
+    { "frame_send", CORE_FAST(frame_send), METH_FASTCALL, send_doc },
+    { "frame_send_plain", CORE_FAST(frame_send_plain), METH_FASTCALL, send_plain_doc },
+    { "frame_send_fds", CORE_FAST(frame_send_fds), METH_FASTCALL, send_fds_doc },
+    { "frame_recv", CORE_FAST(frame_recv), METH_FASTCALL, recv_doc },
+    { "frame_read_soon", CORE_FAST(frame_read_soon), METH_FASTCALL, read_soon_doc },
+    { "frame_recv_fds", CORE_FAST(frame_recv_fds), METH_FASTCALL, recv_fds_doc },
+    { "frame_recv_into", CORE_FAST(frame_recv_into), METH_FASTCALL, recv_into_doc },
+    { "frame_poll", CORE_FAST(frame_poll), METH_FASTCALL, poll_doc },
+    { "frame_wait", CORE_FAST(frame_wait), METH_FASTCALL, wait_doc },
     { NULL, NULL, 0, NULL },
 };
 

@@ -216,7 +216,7 @@ static PyObject *end_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         PyErr_SetString(PyExc_RuntimeError, "bind_frame_end() was not called: import procession_connection");
         return NULL;
     }
-    FrameEndObject *self = (FrameEndObject *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    FrameEndObject *self = core_alloc(type);
     if (!self) return NULL;
     self->fd = fd;
     self->kind = (enum frame_kind)kind;
@@ -234,13 +234,10 @@ static PyObject *end_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 static void end_dealloc(FrameEndObject *self)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
     ahead_free(self->ahead);
     if (self->shared >= 0) close(self->shared);
     Py_XDECREF(self->rest);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    core_free(self);
 }
 
 static PyMethodDef end_methods[] = {
@@ -292,7 +289,6 @@ int procession_add_frame_end(PyObject *module)
 {
     static bool watching;
     if (!watching && pthread_atfork(NULL, count_fork, count_fork) == 0) watching = true;
-    frame_end_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &end_spec, NULL);
-    if (!frame_end_type || PyModule_AddObjectRef(module, "FrameEnd", (PyObject *)frame_end_type) < 0) return -1;
-    return PyModule_AddFunctions(module, functions);
+    frame_end_type = core_add_type(module, &end_spec, NULL);
+    return frame_end_type ? PyModule_AddFunctions(module, functions) : -1;
 }

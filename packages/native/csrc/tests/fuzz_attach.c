@@ -7,6 +7,7 @@
 #include "../heap.h"
 #include "../refs.h"
 #include "../registry.h"
+#include "check.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 #define HEAD 64
 
 static struct arena real;

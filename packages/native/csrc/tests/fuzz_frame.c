@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "../ahead.h"
 #include "../frame.h"
+#include "check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 #define LARGEST ((size_t)32768)
 
 static char *room;

@@ -6,12 +6,12 @@
 #include "../heap.h"
 #include "../refs.h"
 #include "../registry.h"
+#include "check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 enum { BLOCKS = 64, STEP = 12 };
 
 static struct arena arena;

@@ -5,6 +5,7 @@
 #include "../memlimit.h"
 #include "../refs.h"
 #include "../registry.h"
+#include "check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 #define MB ((uint64_t)1 << 20)
 
 static struct arena *A;

@@ -3,6 +3,7 @@
 #include "../faults.h"
 #include "../queue.h"
 #include "../registry.h"
+#include "check.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -10,8 +11,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 
 static struct arena *A;
 static int slow = 1;                             /* divisor of the work where every instruction is interpreted */
@@ -48,7 +47,7 @@ static int put_block(struct queue *q, uint64_t value)
 static int take_number(struct queue *q, uint64_t *value, uint64_t deadline)
 {
     uint64_t buffer[64];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     int rc = queue_take(A, q, &out, 1, deadline, 0, NULL);
     if (rc == AR_OK) {
         *value = word_at(out.data + 8 + 8 * record_nrefs(word_at(out.data)));
@@ -172,7 +171,7 @@ static void op_take(struct queue *q) { uint64_t v; take_number(q, &v, 0); }
 static void op_take_many(struct queue *q)
 {
     uint64_t buffer[4096];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     queue_take(A, q, &out, 100, 0, 0, NULL);
     taken_free(&out);
 }

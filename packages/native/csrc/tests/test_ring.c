@@ -3,6 +3,7 @@
 #include "../faults.h"
 #include "../registry.h"
 #include "../ring.h"
+#include "check.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -11,8 +12,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); abort(); } } while (0)
 
 static struct arena *A;
 
@@ -47,7 +46,7 @@ static int send_number(struct line *l, uint64_t value)
 static int take_number(struct line *l, uint64_t *value)
 {
     uint64_t buffer[64];
-    struct taken out = { (char *)buffer, 0, sizeof buffer, 0, false };
+    struct taken out = TAKEN_ON(buffer);
     int rc;
     do rc = ring_take(A, l->r, l->reader, l->kind, &out); while (rc == AR_INTR);
     if (rc == AR_OK) *value = word_at(out.data + 8);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "../faults.h"
 #include "../sync.h"
+#include "check.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -10,7 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); exit(1); } } while (0)
 #define THREADS 4
 
 static struct arena *A;
