@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from _queue import Empty
 from _thread import allocate_lock
+
+try:
+    from _queue import Empty  # without `queue`, which imports threading and types
+except ImportError:  # PyPy
+    from queue import Empty
 
 from procession_connection import wire_reducer
 from procession_core import default_reducer, transfer_scope

@@ -62,7 +62,7 @@ class StackFile:
             self.fd = -1
 
     def __del__(self) -> None:
-        if self.fd >= 0:
+        if self.fd >= 0 and os is not None:  # None at the end of an interpreter without the GIL
             self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -162,4 +162,5 @@ class BasePopen:
             self._stack_fd = -1
 
     def __del__(self) -> None:
-        self.close()
+        if os is not None:  # an interpreter without the GIL takes modules apart at its end before the last objects
+            self.close()
