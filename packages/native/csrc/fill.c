@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "fill.h"
 #include "memlimit.h"
+#include "newpages.h"
 
 #include <errno.h>
 #include <string.h>
@@ -68,21 +69,36 @@ static void map_pages(struct arena *a, aoff payload, void *p, uint64_t size)
     os_populate((void *)first, end - first);
 }
 
+/* From `done` bytes on; what could be written. */
+static int write_pages(struct arena *a, aoff payload, const char *data, uint64_t size, uint64_t *done)
+{
+    while (*done < size) {
+        uint64_t step = size - *done < WRITE_STEP ? size - *done : WRITE_STEP;
+        ssize_t n = pwrite(a->fd, data + *done, step, (off_t)(payload + *done));
+        if (n < 0 && (errno == ENOMEM || errno == ENOSPC)) return AR_NOMEM;
+        if (n <= 0) break;
+        *done += (uint64_t)n;
+    }
+    return AR_OK;
+}
+
 int fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh)
 {
     uint64_t done = 0;
-    if (size >= FILL_WRITE_FROM && !fresh) map_pages(a, payload, p, size);
-    if (size >= FILL_WRITE_FROM && fresh && may_write(a)) {
-        _Atomic uint64_t *bits = atomic_load_explicit(&a->mapped, memory_order_acquire);
-        if (bits) mark(bits, payload, size, false);
-        while (done < size) {
-            uint64_t step = size - done < WRITE_STEP ? size - done : WRITE_STEP;
-            ssize_t n = pwrite(a->fd, (const char *)data + done, step, (off_t)(payload + done));
-            if (n < 0 && (errno == ENOMEM || errno == ENOSPC)) return AR_NOMEM;
-            if (n <= 0) break;
-            done += (uint64_t)n;
+    if (fresh && size >= NEW_PAGES_FROM) {
+        uint64_t head = (PAGE - payload % PAGE) % PAGE, whole = (size - head) & ~(PAGE - 1);
+        int64_t n = new_pages_copy((char *)p + head, (const char *)data + head, whole);
+        if (n < 0) return AR_NOMEM;
+        if (n > 0) {
+            memcpy(p, data, head);
+            done = head + (uint64_t)n;
         }
     }
+    _Atomic uint64_t *bits = done ? mapped_bits(a) : atomic_load_explicit(&a->mapped, memory_order_acquire);
+    if (fresh && bits) mark(bits, payload, size, done > 0);
+    if (!fresh && size >= FILL_WRITE_FROM) map_pages(a, payload, p, size);
+    if (fresh && size - done >= FILL_WRITE_FROM && may_write(a) && write_pages(a, payload, data, size, &done) != AR_OK)
+        return AR_NOMEM;
     if (done < size) memcpy((char *)p + done, (const char *)data + done, size - done);
     return AR_OK;
 }

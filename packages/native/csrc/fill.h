@@ -3,13 +3,15 @@
  * COSTS, in microseconds a megabyte, of memory files where the kernel gives them small pages only (its default):
  *   copying into pages that are mapped                                        40 to 70
  *   copying into pages that do not exist yet: a fault and a wiped page each   1100
- *   pwrite() into such pages: they need no wiping                             360 to 550
+ *   pwrite() into such pages: they need no wiping                             360 to 550, one process at a time
+ *   userfaultfd into such pages (newpages.h): that, and they are mapped       370 to 450
  *   mapping pages that exist: MADV_POPULATE_READ                              150
  *                             a fault each, which is what copying into them does   330
  *   copying into fresh private memory on huge pages                           40 to 90
- * So new pages are written, and mapped only when this process uses them again: a message that is kept by its receiver never
- * asks for it.  Pages that exist are copied into; and who receives much while the arena has no pages left to
- * reuse takes a private copy and frees the block for the next message: copying twice costs a tenth of new pages.
+ * So new pages of large buffers come from userfaultfd where that can be had; else they are written, and mapped only when
+ * this process uses them again: a message that is kept by its receiver never asks for it.  Pages that exist are copied into;
+ * and who receives much while the arena has no pages left to reuse takes a private copy and frees the block for the next
+ * message: copying twice costs a tenth of new pages.
  *
  * WHICH PAGES ARE MAPPED HERE: a bit for each FILL_GRANULE of the arena, private to the process, wiped by a fork (a child
  * maps pages of shared files anew).  A guess: memory that others have given back to the kernel keeps its bits, and is only

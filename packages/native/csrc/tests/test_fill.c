@@ -3,6 +3,7 @@
 #include "../fill.h"
 #include "../heap.h"
 #include "../memlimit.h"
+#include "../newpages.h"
 #include "../refs.h"
 #include "../registry.h"
 #include "check.h"
@@ -77,15 +78,16 @@ static void test_mapped(void)
 {
     heap_trim(A);
     fill_forget(A);
-    CHECK(fill_one(4 * MB, 1) && !any_mapped());
-    CHECK(!fill_one(4 * MB, 2) && any_mapped());
+    CHECK(fill_one(NEW_PAGES_FROM - 1, 1) && !any_mapped());
+    CHECK(!fill_one(NEW_PAGES_FROM - 1, 2) && any_mapped());
     if (fork() == 0) {
         if (any_mapped()) _exit(1);
-        char *data = pattern(4 * MB, 3);
+        const uint64_t size = NEW_PAGES_FROM - 1;
+        char *data = pattern(size, 3);
         bool fresh = false;
-        aoff block = ref_new_raw(A, 4 * MB, KIND_BLOCK, &fresh);
-        if (!block || fresh || fill_payload(A, block, arena_ptr(A, block), data, 4 * MB, fresh) != AR_OK) _exit(2);
-        int wrong = memcmp(arena_ptr(A, block), data, 4 * MB) != 0 || !any_mapped();
+        aoff block = ref_new_raw(A, size, KIND_BLOCK, &fresh);
+        if (!block || fresh || fill_payload(A, block, arena_ptr(A, block), data, size, fresh) != AR_OK) _exit(2);
+        int wrong = memcmp(arena_ptr(A, block), data, size) != 0 || !any_mapped();
         free(data);
         ref_close(A, block);
         _exit(wrong ? 3 : 0);
@@ -93,8 +95,60 @@ static void test_mapped(void)
     int status;
     wait(&status);
     CHECK(status == 0);
+    fill_one(4 * MB, 4);
     heap_trim(A);
-    CHECK(fill_one(4 * MB, 4) && !any_mapped());        /* given back, and written again */
+    fill_one(4 * MB, 5);                                /* given back, and written again */
+}
+
+/* Somebody has read a page of a block that was never written: then it exists. */
+static void test_page_that_exists(void)
+{
+    static const uint64_t places[] = { 0, 100000, 2 * MB, 3 * MB + 99 };
+    for (unsigned i = 0; i < 4; i++) {
+        heap_trim(A);
+        char *data = pattern(3 * MB + 100, i);
+        bool fresh = true;
+        aoff block = ref_new_raw(A, 3 * MB + 100, KIND_BLOCK, &fresh);
+        CHECK(block && fresh);
+        char *p = arena_ptr(A, block);
+        CHECK(p[places[i]] == 0);
+        CHECK(fill_payload(A, block, p, data, 3 * MB + 100, fresh) == AR_OK);
+        CHECK(memcmp(p, data, 3 * MB + 100) == 0);
+        ref_close(A, block);
+        free(data);
+    }
+}
+
+static _Atomic bool enough;
+
+static void *fill_on(void *seed)
+{
+    while (!enough) fill_one(4 * MB + 5, (unsigned)(uintptr_t)seed);
+    return NULL;
+}
+
+/* Forks while other threads fill, and children that fill at the same time. */
+static void test_forks(void)
+{
+    enum { CHILDREN = 12 };
+    pthread_t thread[2];
+    enough = false;
+    for (uintptr_t i = 0; i < 2; i++) CHECK(pthread_create(&thread[i], NULL, fill_on, (void *)i) == 0);
+    for (unsigned i = 0; i < CHILDREN; i++) {
+        heap_trim(A);
+        if (fork() == 0) {
+            for (unsigned k = 0; k < 3; k++) fill_one(2 * MB + 64 * k, k);
+            _exit(0);
+        }
+    }
+    for (unsigned i = 0; i < CHILDREN; i++) {
+        int status;
+        CHECK(wait(&status) > 0 && status == 0);
+    }
+    enough = true;
+    for (unsigned i = 0; i < 2; i++) CHECK(pthread_join(thread[i], NULL) == 0);
+    heap_trim(A);
+    CHECK(heap_check(A) == NULL);
 }
 
 /* What lies before and behind a block is not touched. */
@@ -241,7 +295,7 @@ static void test_strict_overcommit(void)
         bool clean = true;
         uint64_t before = pages_there();
         aoff block = ref_new_raw(A, sizes[i], KIND_BLOCK, &clean);
-        CHECK(block && clean && pages_there() >= before + sizes[i]);
+        CHECK(block && clean && pages_there() + 2 * PAGE >= before + sizes[i]);   /* a header page may stay */
         ref_close(A, block);
     }
     heap_trim(A);
@@ -267,6 +321,8 @@ int main(void)
     A = process_arena;
     test_sizes();
     test_mapped();
+    test_page_that_exists();
+    test_forks();
     test_neighbours();
     test_file_size_limit();
     test_scarce();
