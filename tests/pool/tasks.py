@@ -292,3 +292,30 @@ def cannot_even_report() -> None:
 
 def abort() -> None:
     os.abort()
+
+
+def with_shared_lock(name: str | None) -> str:
+    """Do what *name* says while holding the lock that the initializer has left in the worker's state."""
+    from procession_pool import worker_state
+
+    with worker_state().value:  # type: ignore[attr-defined]
+        if name is not None:
+            act(name)
+    return "done"
+
+
+def wait_for_nothing() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def ignore_soft_timeouts() -> None:
+    from procession_pool import SoftTimeoutError
+
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            spin(30)
+        except SoftTimeoutError:
+            pass

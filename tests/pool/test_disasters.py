@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from procession_core import WorkerDiedError
+from procession_core import OwnerDiedError, WorkerDiedError
 from procession_pool import (
     BrokenPoolError,
     MaybeEncodingError,
@@ -20,9 +23,12 @@ from procession_pool import (
     SoftTimeoutError,
     TaskTimeoutError,
 )
+from procession_shm import native
+from procession_synchronize import Lock
 
 from . import tasks
 
+VARIANT = "portable" if native is None else "native"
 DEATHS = ["crash", "segfault", "exit"]
 ERRORS = {"sysexit": SystemExit, "raise": RuntimeError, "interrupt": KeyboardInterrupt}
 
@@ -67,6 +73,77 @@ def test_deaths(make_pool: Callable[..., Any], name: str) -> None:
     assert others.get(60) == [x * x for x in range(200)]
     assert list(more) == [x * x for x in range(200)]
     assert pool.apply(tasks.square, (3,)) == 9
+
+
+@pytest.mark.parametrize("name", [*DEATHS, *ERRORS])
+def test_disasters_of_who_holds_a_shared_lock(make_pool: Callable[..., Any], name: str) -> None:
+    lock = Lock()
+    pool = make_pool(2, initializer=tasks.set_state, initargs=(lock,))
+    assert pool.map(tasks.with_shared_lock, [None] * 4, 1) == ["done"] * 4
+    with pytest.raises(WorkerDiedError if name in DEATHS else ERRORS[name]):
+        pool.apply(tasks.with_shared_lock, (name,))
+    if name in DEATHS and VARIANT == "native":
+        # Who waits is told, and nobody waits for ever.
+        with pytest.raises(OwnerDiedError):
+            pool.apply_async(tasks.with_shared_lock, (None,)).get(60)
+    elif name not in DEATHS:
+        assert pool.map(tasks.with_shared_lock, [None] * 4, 1) == ["done"] * 4
+    assert pool.apply(tasks.square, (3,)) == 9
+
+
+@pytest.mark.parametrize("name", [*DEATHS, *ERRORS])
+@pytest.mark.linux_only
+def test_disasters_in_the_fork(tmp_path: Any, name: str) -> None:
+    # In a handler of os.register_at_fork(), for the first three workers: whatever they had been given is done by others.
+    code = f"""
+        import os, sys
+        sys.path[:0] = {sys.path!r}
+        from tests.pool import tasks
+        from procession_pool import Pool
+        from procession_process import ForkProcess
+
+        class Fork:
+            Process = ForkProcess
+
+        def strike():
+            for n in range(3):
+                try:
+                    os.close(os.open(f"{tmp_path}/{{n}}", os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    continue
+                tasks.act({name!r})
+
+        os.register_at_fork(after_in_child=strike)
+        with Pool(4, context=Fork()) as pool:
+            for method in (pool.map, lambda f, items, size: list(pool.imap(f, items, size))):
+                print(method(tasks.square, range(100), 1) == [x * x for x in range(100)])
+    """
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100, cwd=root
+    )
+    assert done.stdout == "True\nTrue\n", done.stderr
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_exceptions_in_gc_and_in_threads_harm_nobody(make_pool: Callable[..., Any], name: str) -> None:
+    pool = make_pool(1)
+    pid = pool.apply(tasks.pid)
+    assert submit(pool, "gc", name).get(60) == "survived"
+    assert submit(pool, "thread", name).get(60) == "survived"
+    assert pool.apply(tasks.pid) == pid
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_exceptions_while_the_pool_pickles(make_pool: Callable[..., Any], name: str) -> None:
+    pool = make_pool(1)
+    elsewhere = tasks.ActsAtPickle(name, 0)  # acts in this process
+    with pytest.raises(ERRORS[name]):
+        pool.apply_async(tasks.same, (elsewhere,)).get(60)
+    with pytest.raises(ERRORS[name]):
+        pool.map(tasks.same, [1, elsewhere, 3], 1)
+    assert pool.map(tasks.square, range(5), 1) == [0, 1, 4, 9, 16]
 
 
 @pytest.mark.parametrize("place", ["unpickle", "task", "returning", "lock"])
@@ -145,7 +222,16 @@ def test_soft_timeout(make_pool: Callable[..., Any]) -> None:
     assert pool.apply_async(tasks.catch_soft_timeout, soft_timeout=0.2).get(60) == "cleaned up"
     with pytest.raises(SoftTimeoutError):
         pool.apply_async(tasks.spin, (30,), soft_timeout=0.2).get(60)
+    # Calls into C that a signal interrupts: a sleep, a lock.
+    with pytest.raises(SoftTimeoutError):
+        pool.apply_async(tasks.nap, (30,), soft_timeout=0.2).get(60)
+    with pytest.raises(SoftTimeoutError):
+        pool.apply_async(tasks.wait_for_nothing, soft_timeout=0.2).get(60)
     assert pool.apply_async(tasks.square, (4,), soft_timeout=30).get(60) == 16
+    # One that ignores it has a hard one, too.
+    with pytest.raises(TaskTimeoutError):
+        pool.apply_async(tasks.ignore_soft_timeouts, soft_timeout=0.1, timeout=1).get(60)
+    assert pool.apply(tasks.square, (3,)) == 9
 
 
 def test_memory_limit(make_pool: Callable[..., Any]) -> None:

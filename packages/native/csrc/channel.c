@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void channel_format(struct channel *c, uint32_t task_size, uint32_t result_size)
@@ -73,25 +75,60 @@ uint64_t batch_cut(struct batch *b, uint32_t wanted)
     }
 }
 
-void hub_ring(struct hub *h, int eventfd, bool idle)
+static bool describe(int fd, uint64_t *device, uint64_t *inode)
+{
+    struct stat s;
+    if (fstat(fd, &s) < 0) return false;
+    *device = (uint64_t)s.st_dev;
+    *inode = (uint64_t)s.st_ino;
+    return true;
+}
+
+void pool_bell_take(struct pool_bell *bell, int fd)
+{
+    bell->fd = fd;
+    if (!describe(fd, &bell->device, &bell->inode)) bell->device = bell->inode = 0;
+}
+
+static bool ring(const struct pool_bell *bell)
+{
+    uint64_t one = 1, device, inode;
+    /* All eventfds have one inode, so this tells files, pipes and sockets from it, which a write would harm. */
+    if (!describe(bell->fd, &device, &inode) || device != bell->device || inode != bell->inode) return false;
+    while (write(bell->fd, &one, sizeof one) < 0)
+        if (errno != EINTR) return errno == EAGAIN;     /* full: it has been rung */
+    return true;
+}
+
+bool hub_ring(struct hub *h, const struct pool_bell *bell, bool idle)
 {
     SH_FENCE(); /* our commit before this look; pairs with the fence after leader_mode and super_mode are set */
     uint32_t mode = SH_GET(&h->leader_mode);
     while (mode != WAKE_NEVER) {
         /* Whoever waits collects everything, so the pool's own thread need not wake. */
-        if (mode == WAKE_AWAKE || (mode == WAKE_IDLE && !idle)) return;
+        if (mode == WAKE_AWAKE || (mode == WAKE_IDLE && !idle)) return true;
         if (SH_CAS32(&h->leader_mode, &mode, WAKE_AWAKE)) {
             hub_ring_leader(h);
-            return;
+            return true;
         }
     }
     mode = SH_GET(&h->super_mode);
-    if (mode == WAKE_ALWAYS || (mode == WAKE_IDLE && idle)) {
-        if (SH_SWAP(&h->super_rung, 1) == 0) {
-            uint64_t one = 1;
-            while (write(eventfd, &one, sizeof one) < 0 && errno == EINTR) { }
+    if (mode == WAKE_ALWAYS || (mode == WAKE_IDLE && idle))
+        if (SH_SWAP(&h->super_rung, 1) == 0 && !ring(bell)) {
+            SH_SET(&h->super_rung, 0);      /* for the others */
+            return false;
         }
-    }
+    return true;
+}
+
+unsigned forks_behind;
+
+static void count_fork(void) { forks_behind++; }
+
+void forks_watch(void)
+{
+    static bool watching;
+    if (!watching) watching = pthread_atfork(NULL, NULL, count_fork) == 0;
 }
 
 void hub_ring_leader(struct hub *h)

@@ -98,8 +98,17 @@ int64_t batch_claim(struct batch *b);
 uint64_t batch_cut(struct batch *b, uint32_t limit);
 
 
-/* A worker tells its pool that results are there; `idle`: it has nothing left to do. */
-void hub_ring(struct hub *h, int eventfd, bool idle);
+/* The eventfd that wakes the pool's thread, as it was when it was given to us: a task may close any descriptor, and its
+ * number may come to mean another file. */
+struct pool_bell { int fd; uint64_t device, inode; };
+void pool_bell_take(struct pool_bell *bell, int fd);
+
+/* A worker tells its pool that results are there; `idle`: it has nothing left to do.  False: the pool's thread could not be
+ * woken, and only the end of this process will. */
+bool hub_ring(struct hub *h, const struct pool_bell *bell, bool idle);
+/* How often this process has been forked since it was the first one: counted in the child of every fork. */
+extern unsigned forks_behind;
+void forks_watch(void);
 /* Within the pool: wake the thread that waits, whatever it waits for. */
 void hub_ring_leader(struct hub *h);
 

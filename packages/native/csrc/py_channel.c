@@ -57,7 +57,8 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     if (!PyArg_ParseTuple(args, "OOi", &from, &hub, &fd)) return NULL;
     Channel *self = core_alloc(type);
     if (self == NULL) return NULL;
-    self->eventfd = fd;
+    pool_bell_take(&self->bell, fd);
+    forks_watch();
     self->cpus = cpus_usable();
     self->spin_ns = self->cpus > 1 ? 10000 : 0;
     if (channel_memory(from, &self->memory, CHANNEL_HEADER, "a channel") < 0) { Py_DECREF(self); return NULL; }
@@ -251,6 +252,32 @@ static PyObject *channel_positions(Channel *self, PyObject *Py_UNUSED(none))
 
 /* ---- the worker's side --------------------------------------------------------------------------------------------- */
 
+static void ring_pool(Channel *self, bool idle)
+{
+    if (!hub_ring(self->hub, &self->bell, idle)) self->lost = true;
+}
+
+/* A task may fork, and its child come back here: the channel is its parent's.  It may close every descriptor: then the
+ * pool hears of us when we end.  0, or -1 with an exception. */
+static int still_worker(Channel *self)
+{
+    if (!self->working) {
+        self->forks = forks_behind;
+        self->working = true;
+    }
+    if (self->forks != forks_behind) {
+        PyObject *status = PyLong_FromLong(0);
+        if (status != NULL) PyErr_SetObject(PyExc_SystemExit, status);
+        Py_XDECREF(status);
+        return -1;
+    }
+    if (self->lost) {
+        PyErr_SetString(PyExc_OSError, "a task has closed the descriptor by which its worker wakes the pool");
+        return -1;
+    }
+    return 0;
+}
+
 /* Waits until the result ring has room; 0, or -1 with an exception of a signal handler. */
 static int emit(Channel *self, struct buffer *b)
 {
@@ -274,7 +301,7 @@ static int emit(Channel *self, struct buffer *b)
         SH_SET(&c->r_waiting, 1);
         SH_FENCE(); /* r_waiting before r_tail; pairs with the fence in drain */
         if (SH_GET(&c->r_tail) == tail) {
-            hub_ring(self->hub, self->eventfd, true);
+            ring_pool(self, true);
             Py_BEGIN_ALLOW_THREADS
             os_wait(&c->r_bell, seen, 100000000u);
             Py_END_ALLOW_THREADS
@@ -300,7 +327,7 @@ static PyObject *channel_emit(Channel *self, PyObject *args)
     buffer_free(&b);
     PyBuffer_Release(&view);
     if (done < 0) return NULL;
-    if (ring) hub_ring(self->hub, self->eventfd, true);
+    if (ring) ring_pool(self, true);
     Py_RETURN_NONE;
 }
 
@@ -319,6 +346,7 @@ static PyObject *channel_next(Channel *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "d", &timeout)) return NULL;
     struct channel *c = self->c;
     channel_raise_noted();
+    if (still_worker(self) < 0) return NULL;
     uint64_t begun = 0, limit = timeout < 0 ? UINT64_MAX : (uint64_t)(timeout * 1e9);
     for (;;) {
         uint64_t tail = SH_PEEK(&c->t_tail), head = SH_GET(&c->t_head);
@@ -339,14 +367,14 @@ static PyObject *channel_next(Channel *self, PyObject *args)
             self->item_end = (char *)r + r->size;
             self->item_index = 0;
             /* The last one: the pool has time to send more while it runs. */
-            if (after == SH_GET(&c->t_head) && SH_GET(&self->hub->refill)) hub_ring(self->hub, self->eventfd, true);
+            if (after == SH_GET(&c->t_head) && SH_GET(&self->hub->refill)) ring_pool(self, true);
             return Py_BuildValue("(IIII)", self->batch->id, self->batch->function, (unsigned)r->mode, self->batch->count);
         }
         uint64_t now = clock_ns();
         if (!begun) {
             begun = now;
             /* A worker that has just started has no news: the pool has given it what there was. */
-            if (self->ran) hub_ring(self->hub, self->eventfd, true);
+            if (self->ran) ring_pool(self, true);
             self->ran = false;
         }
         if (limit != UINT64_MAX && now - begun >= limit) {
@@ -434,6 +462,12 @@ static PyObject *channel_run(Channel *self, PyObject *args)
             value = call(self, function, arg, self->batch->head.mode);
             Py_DECREF(arg);
         }
+        if (self->forks != forks_behind) {
+            Py_CLEAR(value);
+            PyErr_Clear();
+            still_worker(self);
+            goto fail;
+        }
         b.used = 0;
         if (buffer_add(&b, &head, sizeof head) < 0) goto fail;
         int done = value == NULL ? -1 : item_encode(&b, value, dumps, 0);
@@ -465,7 +499,7 @@ static PyObject *channel_run(Channel *self, PyObject *args)
         ran++;
         self->ran = true;
         uint64_t waiting = SH_PEEK(&c->r_head) - SH_GET(&c->r_tail);
-        hub_ring(self->hub, self->eventfd, waiting > SH_PEEK(&c->result_size) / 2 || slow);
+        ring_pool(self, waiting > SH_PEEK(&c->result_size) / 2 || slow);
         if (ran % SIGNALS_EVERY == 0 && PyErr_CheckSignals() < 0) goto fail;
     }
     buffer_free(&b);

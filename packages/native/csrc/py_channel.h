@@ -35,7 +35,10 @@ typedef struct {
     Py_buffer memory, hub_memory;
     struct channel *c;
     struct hub *hub;
-    int eventfd;
+    struct pool_bell bell;
+    bool lost;              /* worker: the pool's thread could not be woken */
+    unsigned forks;         /* worker: forks_behind where it works; a child that a task has forked is none */
+    bool working;           /* worker: forks is set */
     uint32_t spin_ns;
     int cpus;
     uint64_t batch_at;      /* worker: position of the batch in hand */

@@ -3,23 +3,36 @@
 #include <Python.h>
 #include <pythread.h>
 
+#include "channel.h"
 #include "shield.h"
 
 typedef struct {
     PyObject_HEAD
     PyThread_type_lock lock;
     unsigned long owner, leader;
+    unsigned forks;             /* forks_behind where it was made */
+    PyObject *foreign;          /* what is raised in the child of a fork */
 } Guard;
 
 static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
-    if ((args != NULL && PyTuple_Size(args)) || (kw != NULL && PyDict_Size(kw))) {
-        PyErr_SetString(PyExc_TypeError, "Guard() takes no arguments");
+    PyObject *foreign;
+    if (kw != NULL && PyDict_Size(kw)) {
+        PyErr_SetString(PyExc_TypeError, "Guard() takes no keyword arguments");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "O", &foreign)) return NULL;
+    if (!PyExceptionInstance_Check(foreign)) {
+        PyErr_SetString(PyExc_TypeError, "Guard() needs an exception");
         return NULL;
     }
     allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Guard *self = (Guard *)make(type, 0);
     if (self == NULL) return NULL;
+    forks_watch();
+    self->forks = forks_behind;
+    Py_INCREF(foreign);
+    self->foreign = foreign;
     self->lock = PyThread_allocate_lock();
     if (self->lock == NULL) {
         Py_DECREF(self);
@@ -32,9 +45,18 @@ static void guard_dealloc(Guard *self)
 {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     if (self->lock != NULL) PyThread_free_lock(self->lock);
+    Py_XDECREF(self->foreign);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
+}
+
+/* -1 with an exception in the child of a fork: lock and workers are its parent's. */
+static int at_home(Guard *self)
+{
+    if (self->forks == forks_behind) return 0;
+    PyErr_SetObject((PyObject *)Py_TYPE(self->foreign), self->foreign);
+    return -1;
 }
 
 /* -1, and no stretch has begun: a handler that was due raised. */
@@ -49,8 +71,13 @@ static int begin_stretch(void)
 static PyObject *guard_enter(Guard *self, PyObject *none)
 {
     (void)none;
-    if (begin_stretch() < 0) return NULL;
+    if (at_home(self) < 0 || begin_stretch() < 0) return NULL;
     if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
+        if (self->owner == PyThread_get_thread_ident()) {
+            shield_off();
+            PyErr_SetString(PyExc_RuntimeError, "a pool cannot be waited for by what it pickles or unpickles, or by a finaliser that runs meanwhile");
+            return NULL;
+        }
         Py_BEGIN_ALLOW_THREADS
         PyThread_acquire_lock(self->lock, WAIT_LOCK);
         Py_END_ALLOW_THREADS
@@ -77,6 +104,7 @@ static PyObject *guard_mine(Guard *self, PyObject *none)
 static PyObject *guard_take_lead(Guard *self, PyObject *none)
 {
     (void)none;
+    if (at_home(self) < 0) return NULL;
     if (self->leader) Py_RETURN_FALSE;
     if (begin_stretch() < 0) return NULL;
     if (self->leader) {             /* a signal handler has waited in the pool */
@@ -138,7 +166,7 @@ static PyGetSetDef guard_getset[] = {
 };
 static PyType_Slot guard_slots[] = {
     {Py_tp_new, guard_new}, {Py_tp_dealloc, guard_dealloc}, {Py_tp_methods, guard_methods}, {Py_tp_getset, guard_getset},
-    {Py_tp_doc, "Guard()\n\nThe lock of a pool's engine, and who leads."}, {0, NULL},
+    {Py_tp_doc, "Guard(foreign)\n\nThe lock of a pool's engine, and who leads.  In the child of a fork it raises the exception."}, {0, NULL},
 };
 static PyType_Spec guard_spec = {
     .name = "procession_native._core.Guard", .basicsize = sizeof(Guard), .flags = Py_TPFLAGS_DEFAULT, .slots = guard_slots,

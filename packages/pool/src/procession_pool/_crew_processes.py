@@ -237,7 +237,7 @@ class ProcessCrew(Crew):
                 value = self.loads(rest[0], rest[1:])
                 if rest[0] == ERROR or kind == INIT_FAILED:
                     value = rebuild_error(value)
-            except Exception as error:
+            except BaseException as error:
                 value = error
         if kind == READY:
             worker.ready = True

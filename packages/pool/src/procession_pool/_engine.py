@@ -220,6 +220,15 @@ class Engine(EngineWaiting):
         if not self.crew.stopping:
             self.crew.wake()
 
+    def collapse(self, error: BaseException) -> None:
+        """The pool's thread has failed: so does everything else."""
+        self.enter()
+        try:
+            self.break_with(error)
+        finally:
+            self.leave()
+        self.terminate()
+
     def terminate(self) -> None:
         """End now: every job that is not complete fails, the workers are ended."""
         self.enter()

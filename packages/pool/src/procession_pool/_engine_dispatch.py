@@ -200,7 +200,7 @@ class EngineDispatch(EngineJobs):
                 batch.start + batch.count,
                 worker.dumps,
             )
-        except Exception as error:
+        except BaseException as error:
             del worker.batches[serial]
             self._failed(batch, 0, error, final=True)
             return 1

@@ -7,7 +7,7 @@ from heapq import heappush
 
 from ._batches import Batch, Leftover
 from ._engine_state import CLOSE, RUN, TERMINATE, WAKE_ALWAYS, WAKE_IDLE, WAKE_NEVER, EngineState
-from ._errors import BrokenPoolError
+from ._errors import BrokenPoolError, safe_repr
 from ._iterators import IMapIterator
 from ._report import unraisable
 
@@ -141,7 +141,7 @@ class EngineJobs(EngineState):
         reason = self.broken
         if isinstance(reason, BrokenPoolError):
             return reason
-        error = BrokenPoolError(f"the pool is broken: its initializer raised {reason!r}")
+        error = BrokenPoolError(f"the pool is broken: {safe_repr(reason)}")
         error.__cause__ = reason
         return error
 
@@ -183,6 +183,6 @@ class EngineJobs(EngineState):
                 return
             try:
                 function(value)
-            except Exception as error:
+            except BaseException as error:  # sys.exit() in a callback would end the pool's thread
                 unraisable(function, error)
             function = value = None  # type: ignore[assignment]

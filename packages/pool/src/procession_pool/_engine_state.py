@@ -14,6 +14,7 @@ from heapq import heappop
 
 from ._batches import Batch, Leftover
 from ._deaths import DeathRecords
+from ._errors import BrokenPoolError
 from ._functions import FunctionTable
 from ._guard import Guard
 from ._results import AsyncResult, MapResult
@@ -65,7 +66,11 @@ class EngineState:
         self.callbacks: deque[tuple[Callable[[Any], object], Any]] = deque()
         self.urgent = 0
         self._queue: deque[Any] = deque()
-        self._guard = guard = Guard()
+        self._guard = guard = Guard(
+            BrokenPoolError(
+                f"this pool belongs to process {self.owner_pid}, which made it; make one in the process that forked off"
+            )
+        )
         self.enter: Callable[[], None] = guard.enter
         self._leave: Callable[[], None] = guard.leave
         self.mine: Callable[[], bool] = guard.mine

@@ -109,7 +109,7 @@ def safe_repr(obj: object) -> str:
     """Return ``repr(obj)``, or a placeholder where that raises."""
     try:
         return repr(obj)
-    except Exception as error:
+    except BaseException as error:  # also what ends processes: it would end the one that describes
         return f"<{type(obj).__qualname__} object; its repr() raised {type(error).__name__}>"
 
 

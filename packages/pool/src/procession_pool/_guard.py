@@ -8,6 +8,7 @@ through where a caller waits. A second one is let through at once.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found] # the C module: `signal` would import enum
+import os
 from _thread import allocate_lock, get_ident
 
 from procession_shm import native
@@ -69,7 +70,9 @@ class _Shield:
 class PortableGuard:
     """The lock, and who leads; see ``procession_native._core.Guard``."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreign: BaseException) -> None:
+        self._foreign = foreign
+        self._pid = os.getpid()
         self._lock = allocate_lock()
         self._lead = allocate_lock()
         self.owner = 0
@@ -77,6 +80,12 @@ class PortableGuard:
 
     def enter(self) -> None:
         """Take the lock; until leave() an interrupt waits."""
+        if self._pid != os.getpid():
+            raise self._foreign
+        if self.mine():
+            raise RuntimeError(
+                "a pool cannot be waited for by what it pickles or unpickles, or by a finaliser that runs meanwhile"
+            )
         shield_on()
         self._lock.acquire()
         self.owner = get_ident()
@@ -93,6 +102,8 @@ class PortableGuard:
 
     def take_lead(self) -> bool:
         """Become the leader, if there is none; until shield_off() an interrupt waits."""
+        if self._pid != os.getpid():
+            raise self._foreign
         shield_on()
         if not self._lead.acquire(False):
             shield_off()

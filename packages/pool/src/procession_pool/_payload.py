@@ -116,17 +116,17 @@ class Payloads:
         """Return the payload of an exception that a task raised; never raises."""
         try:
             tb = format_traceback(error, error.__traceback__)
-        except Exception as reason:
+        except BaseException as reason:
             tb = f"(the traceback could not be formatted: {safe_repr(reason)})"
         pickled = None
         why = ""
         try:
             pickled = default_reducer.dumps(ExceptionWithTraceback(error, tb))
-        except Exception as reason:
+        except BaseException as reason:
             why = f"it cannot be pickled: {safe_repr(reason)}"
         try:
             text = str(error)
-        except Exception as reason:
+        except BaseException as reason:
             text = f"(its str() raised {type(reason).__name__})"
         data = default_reducer.dumps((pickled, qualified_name(type(error)), text[:2000], tb[-20000:], why))
         if self._inline is None or len(data) <= self._inline:
@@ -143,7 +143,7 @@ def rebuild_error(value: tuple[bytes | None, str, str, str, str]) -> BaseExcepti
     if pickled is not None:
         try:
             error = default_reducer.loads(pickled)
-        except Exception as reason:
+        except BaseException as reason:  # a SystemExit would end the pool's thread
             why = f"it cannot be unpickled: {safe_repr(reason)}"
         else:
             if isinstance(error, BaseException):

@@ -429,18 +429,26 @@ class Pool:
 
     def close(self) -> None:
         """Let no more tasks be submitted; the workers end when all tasks are done. Does not block."""
-        self._engine.close()
+        if self._at_home():
+            self._engine.close()
 
     def terminate(self) -> None:
         """End the workers now; what is not complete fails. Returns when they have ended, within seconds."""
         self._terminate.cancel()
-        end_engine(self._engine, self._thread)
+        if self._at_home():
+            end_engine(self._engine, self._thread)
 
     def join(self) -> None:
         """Wait until the workers have ended. Raises ValueError unless ``close()`` or ``terminate()`` came first."""
+        if not self._at_home():
+            return
         if self._state == RUN:
             raise ValueError("Pool is still running: call close() or terminate() before join()")
         self._engine.crew.join(self._engine, self._thread)
+
+    def _at_home(self) -> bool:
+        # In the child of a fork workers and threads are the parent's: a with block that ends there ends nothing.
+        return self._engine.owner_pid == os.getpid()
 
     def __enter__(self) -> Self:
         self._check_running()
@@ -452,7 +460,7 @@ class Pool:
         self.terminate()
 
     def __del__(self) -> None:
-        if self.__dict__.get("_pool_ready") and self._state == RUN and self._engine.owner_pid == os.getpid():
+        if self.__dict__.get("_pool_ready") and self._state == RUN and self._at_home():
             import warnings
 
             warnings.warn(

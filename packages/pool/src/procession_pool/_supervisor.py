@@ -6,6 +6,7 @@ import time
 from _thread import allocate_lock, get_ident, start_new_thread
 
 from ._engine import CLOSE, TERMINATE
+from ._report import unraisable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,8 +62,14 @@ class SupervisorThread:
 
     def _run(self) -> None:
         self._ident = get_ident()
+        engine = self._engine
         try:
-            supervise(self._engine)
+            supervise(engine)
+        except BaseException as error:  # nobody would look after deaths and deadlines any more
+            unraisable(self, error)
+            engine.collapse(error)
+            engine.crew.kill_all(engine)
+            engine.crew.dispose()
         finally:
             self._over.release()
 

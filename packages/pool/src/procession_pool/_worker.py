@@ -188,7 +188,7 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead, memory: _Memor
         collect()
         try:
             return encode(obj)
-        except Exception as error:
+        except BaseException as error:
             # Not the original traceback: it would show the pickler.
             raise MaybeEncodingError(error, obj) from None
 

@@ -7,8 +7,9 @@ so little is sent ahead.
 
 from __future__ import annotations
 
+import os
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 
 from procession_connection import Pipe, wait
 from procession_core import default_reducer
@@ -36,6 +37,7 @@ class PortableHub:
         self._reader, self._writer = Pipe(False)
         self._wake_lock = allocate_lock()
         self._woken = False
+        self._reading = 0  # the pool's thread
         self._bell = allocate_lock()
         self._bell.acquire()
 
@@ -61,7 +63,10 @@ class PortableHub:
         return False
 
     def wait(self, channels: list[PortableChannel], mode: int, timeout: float) -> bool:
-        """Wait for a ring of the pool's thread."""
+        """Wait for a ring of the pool's thread; in that thread, within a callback, for a result."""
+        if self._reading == get_ident():
+            pipes = [channel.results for channel in channels if not channel.ended]
+            return bool(wait(pipes, None if timeout < 0 else timeout))
         unshielded(self._bell.acquire, True, -1 if timeout < 0 else timeout)
         return False
 
@@ -90,6 +95,7 @@ class PortableHub:
         self, channels: list[PortableChannel], sentinels: list[int], timeout: float | None
     ) -> set[int]:
         """Wait for a result, a ring or an end; return the sentinels of workers that have ended."""
+        self._reading = get_ident()
         pipes = [channel.results for channel in channels if not channel.ended]
         found = wait([self._reader, *pipes, *sentinels], timeout)
         if self._reader in found:
@@ -289,6 +295,7 @@ class PortableWorkerChannel:
         self._results = results
         self._batch: Any = None
         self._at = 0
+        self._pid = os.getpid()
 
     @property
     def in_hand(self) -> bool:
@@ -340,6 +347,8 @@ class PortableWorkerChannel:
             except BaseException as error:
                 payload = failed(error)
                 status = 1
+            if os.getpid() != self._pid:
+                raise SystemExit(0)  # a child that the task has forked: the pipes are its parent's
             spent = time.monotonic_ns() - begun
             self._results.send_bytes(default_reducer.dumps((_RESULT, batch, index, status, *payload, spent)))
             ran += 1
