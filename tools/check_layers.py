@@ -14,6 +14,7 @@ Rules:
     table        the table itself: a row imports its own rank or higher, a folder has no row, a row no folder
     metadata     name, version, Python floor, py.typed or licence of a distribution differ from the others'
     size         a source file has grown past the limit and wants to be split
+    idle         a row lists what its distribution never imports; procession's may, being fetched by name
 """
 
 from __future__ import annotations
@@ -155,6 +156,7 @@ class Checker:
         self.oversized: dict[str, int] = layers.get("oversized", {})
         self.version = (root / "VERSION").read_text(encoding="utf-8").strip()
         self.violations: list[Violation] = []
+        self.imported: dict[str, set[str]] = {}
 
     def run(self) -> list[Violation]:
         """Check everything; the violations are sorted by file and line."""
@@ -166,6 +168,7 @@ class Checker:
                 self._check_file(distribution, path)
             for path in sorted((distribution.folder / "csrc").rglob("*.[ch]")):
                 self._check_size(path, path.read_text(encoding="utf-8"))
+            self._check_idle(distribution)
         return sorted(self.violations)
 
     def _report(self, path: Path, line: int, rule: str, text: str) -> None:
@@ -250,6 +253,13 @@ class Checker:
             if not requirement.endswith(f"=={self.version}"):
                 self._report(path, line, "dependency", f"{requirement} is not pinned to =={self.version}")
 
+    def _check_idle(self, distribution: Distribution) -> None:
+        for other in sorted(distribution.may_import - self.imported.get(distribution.name, set())):
+            row = self.table.get(other)
+            if distribution.name != META and row is not None and row["rank"] < distribution.rank:
+                path = distribution.folder / "pyproject.toml"
+                self._report(path, 1, "idle", f"{distribution.name} may import {other} and never does")
+
     def _check_size(self, path: Path, text: str) -> None:
         count = text.count("\n")
         limit = self.oversized.get(path.relative_to(self.root).as_posix(), MAX_LINES)
@@ -295,6 +305,7 @@ class Checker:
             return
         if other == distribution.name:
             return
+        self.imported.setdefault(distribution.name, set()).add(other)
         if other not in distribution.may_import:
             self._report(
                 path,

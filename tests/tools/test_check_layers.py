@@ -34,6 +34,7 @@ class Tree:
         self.distribution("core")
         self.distribution("queues", "procession-core==1.2.3")
         self.distribution("procession", "procession-core==1.2.3", "procession-queues==1.2.3")
+        self.module("queues", "_uses.py", "import procession_core")
 
     def write(self, path: str, text: str) -> None:
         target = self.root / path
@@ -140,8 +141,8 @@ def test_the_meta_distribution_may_import_lazily(tree: Tree) -> None:
 
 def test_import_of_what_is_not_a_dependency(tree: Tree) -> None:
     tree.distribution("queues")
-    tree.module("queues", "_a.py", "\n\nimport procession_core\n")
-    assert "_a.py:3: undeclared: procession_core" in only_violation(tree)
+    tree.module("queues", "_uses.py", "\n\nimport procession_core\n")
+    assert "_uses.py:3: undeclared: procession_core" in only_violation(tree)
 
 
 def test_import_of_an_undeclared_third_party(tree: Tree) -> None:
@@ -236,3 +237,10 @@ def test_long_file(tree: Tree) -> None:
 def test_syntax_error(tree: Tree) -> None:
     tree.module("core", "_a.py", "\ndef\n")
     assert "_a.py:2: syntax:" in only_violation(tree)
+
+
+def test_a_row_lists_only_what_is_imported(tree: Tree) -> None:
+    tree.module("queues", "_uses.py", "")
+    code, lines = tree.check()
+    assert code == 1
+    assert lines[0] == "packages/queues/pyproject.toml:1: idle: queues may import core and never does"
