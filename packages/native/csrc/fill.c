@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "fill.h"
 #include "memlimit.h"
-#include "newpages.h"
 
 #include <errno.h>
 #include <string.h>
@@ -85,9 +84,9 @@ static int write_pages(struct arena *a, aoff payload, const char *data, uint64_t
 int fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint64_t size, bool fresh)
 {
     uint64_t done = 0;
-    if (fresh && size >= NEW_PAGES_FROM) {
+    if (fresh && size >= FILL_NEW_PAGES_FROM) {
         uint64_t head = (PAGE - payload % PAGE) % PAGE, whole = (size - head) & ~(PAGE - 1);
-        int64_t n = new_pages_copy((char *)p + head, (const char *)data + head, whole);
+        int64_t n = os_copy_into_new_pages((char *)p + head, (const char *)data + head, whole);
         if (n < 0) return AR_NOMEM;
         if (n > 0) {
             memcpy(p, data, head);

@@ -4,7 +4,8 @@
  *   copying into pages that are mapped                                        40 to 70
  *   copying into pages that do not exist yet: a fault and a wiped page each   1100
  *   pwrite() into such pages: they need no wiping                             360 to 550, one process at a time
- *   userfaultfd into such pages (newpages.h): that, and they are mapped       370 to 450
+ *   userfaultfd into such pages: that, and they are mapped                    370 to 450
+ *   of two processes at once: userfaultfd 230 together, pwrite() 400 (the file's lock), faults 420
  *   mapping pages that exist: MADV_POPULATE_READ                              150
  *                             a fault each, which is what copying into them does   330
  *   copying into fresh private memory on huge pages                           40 to 90
@@ -23,6 +24,7 @@
 #include "arena.h"
 
 #define FILL_WRITE_FROM ((uint64_t)48 << 10)        /* smaller blocks are not worth the system calls */
+#define FILL_NEW_PAGES_FROM ((uint64_t)1 << 20)     /* less is not worth the six system calls of userfaultfd */
 #define FILL_LARGE ((uint64_t)2 << 20)              /* a huge page; smaller buffers are never taken out of their blocks */
 #define FILL_IN_PLACE ((uint64_t)16 << 20)          /* so much may a process use in place while memory is scarce */
 #define FILL_PLENTY ((uint64_t)64 << 20)            /* so much memory to reuse is not scarce */

@@ -40,6 +40,9 @@ int os_memory_file(const char *name);               /* empty, close-on-exec; -1:
 void os_forbid_shrinking(int fd);                   /* a wish */
 bool os_reserve(int fd, uint64_t from, uint64_t size);              /* under strict overcommit; false: there is no memory */
 void os_punch(int fd, uint64_t from, uint64_t size);                /* gives whole pages back; a wish */
+/* Copies whole pages to mapped pages of a memory file that nobody has touched and nobody else touches meanwhile, several
+ * processes at a time.  The bytes copied: all, fewer where pages exist, 0 where it cannot be had, -1: there is no memory. */
+int64_t os_copy_into_new_pages(void *to, const void *from, uint64_t size);
 /* Maps the file again, from what is mapped at start, for a process that has lost the descriptor; MAP_FAILED. */
 void *os_map_again(void *start, size_t size);
 void os_leave_out_of_dumps(void *p, size_t size);   /* these three: wishes, of whole pages; errno may change */

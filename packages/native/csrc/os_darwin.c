@@ -128,6 +128,14 @@ void os_populate(void *p, size_t size)
     if (end > first) madvise((void *)first, end - first, MADV_WILLNEED);
 }
 
+int64_t os_copy_into_new_pages(void *to, const void *from, uint64_t size)
+{
+    (void)to;
+    (void)from;
+    (void)size;
+    return 0;
+}
+
 void os_use_huge_pages(void *p, size_t size)
 {
     (void)p;

@@ -3,7 +3,6 @@
 #include "../fill.h"
 #include "../heap.h"
 #include "../memlimit.h"
-#include "../newpages.h"
 #include "../refs.h"
 #include "../registry.h"
 #include "check.h"
@@ -78,11 +77,11 @@ static void test_mapped(void)
 {
     heap_trim(A);
     fill_forget(A);
-    CHECK(fill_one(NEW_PAGES_FROM - 1, 1) && !any_mapped());
-    CHECK(!fill_one(NEW_PAGES_FROM - 1, 2) && any_mapped());
+    CHECK(fill_one(FILL_NEW_PAGES_FROM - 1, 1) && !any_mapped());
+    CHECK(!fill_one(FILL_NEW_PAGES_FROM - 1, 2) && any_mapped());
     if (fork() == 0) {
         if (any_mapped()) _exit(1);
-        const uint64_t size = NEW_PAGES_FROM - 1;
+        const uint64_t size = FILL_NEW_PAGES_FROM - 1;
         char *data = pattern(size, 3);
         bool fresh = false;
         aoff block = ref_new_raw(A, size, KIND_BLOCK, &fresh);
