@@ -94,7 +94,7 @@ def test_disasters_of_who_holds_a_shared_lock(make_pool: Callable[..., Any], nam
 @pytest.mark.parametrize("name", [*DEATHS, *ERRORS])
 @pytest.mark.linux_only
 def test_disasters_in_the_fork(tmp_path: Any, name: str) -> None:
-    # In a handler of os.register_at_fork(), for the first three workers: whatever they had been given is done by others.
+    # In a handler of os.register_at_fork(), for the first three workers: what they had been given is done by others.
     code = f"""
         import os, sys
         sys.path[:0] = {sys.path!r}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import functools
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +15,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +68,47 @@ def test_resize() -> None:
         assert pool.map(tasks.square, range(5), 1) == [0, 1, 4, 9, 16]
         with pytest.raises(ValueError):
             pool.resize(0)
+
+
+def test_resize_under_load(any_pool: Any) -> None:
+    with any_pool as pool:
+        mapped = pool.map_async(tasks.slow_square, range(600), 1)
+        lazy = pool.imap_unordered(tasks.square, range(2000))
+        applied = [pool.apply_async(tasks.square, (x,)) for x in range(100)]
+        for size in (5, 1, 6, 2, 3, 1) * 2:
+            pool.resize(size)
+            time.sleep(0.01)
+        assert mapped.get(60) == [x * x for x in range(600)]
+        assert sum(lazy) == sum(x * x for x in range(2000))
+        assert [result.get(60) for result in applied] == [x * x for x in range(100)]
+        deadline = time.monotonic() + 30
+        while len(pool._pool) != 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(pool._pool) == 1
+
+
+def test_awaiting_may_be_cancelled(any_pool: Any) -> None:
+    async def main() -> None:
+        result = any_pool.apply_async(tasks.nap, (0.5,))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(_awaited(result), 0.05)
+        assert result.cancelled()
+        assert await any_pool.apply_async(tasks.square, (3,)) == 9
+        iterator = any_pool.imap(tasks.nap, [0.0, 0.5])
+        seen = []
+        with pytest.raises(asyncio.TimeoutError):
+            async with asyncio.timeout(0.2):
+                async for value in iterator:
+                    seen.append(value)
+        assert seen == [0.0]
+
+    asyncio.run(main())
+    # The loop is closed: what comes now harms nobody.
+    assert any_pool.apply(tasks.square, (4,)) == 16
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
 
 
 def test_idle_workers_end_and_come_back() -> None:
@@ -146,6 +191,62 @@ def test_interrupt_ends_a_pool_with_one_traceback() -> None:
     os.killpg(child.pid, signal.SIGINT)
     _, errors = child.communicate(timeout=20)
     assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+
+
+@pytest.mark.linux_only
+@pytest.mark.parametrize(
+    "call",
+    [
+        "pool.map(nap, [60] * 6, 1)",
+        "pool.apply(nap, (60,))",
+        "list(pool.imap(nap, iter([60] * 6)))",
+        "pool.map_async(nap, [60] * 6).wait()",
+    ],
+)
+def test_interrupt_from_a_terminal(call: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            f"""
+            import time
+            from procession_pool import Pool
+
+            def nap(seconds):
+                print("started", flush=True)
+                time.sleep(seconds)
+
+            if __name__ == "__main__":
+                with Pool(3) as pool:
+                    {call}
+            """
+        )
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, str(program)])
+    shown = b""
+    started = 0.0
+    try:
+        while True:
+            ready, _, _ = select.select([terminal], [], [], 60)
+            assert ready, shown
+            try:
+                data = os.read(terminal, 4096)
+            except OSError:  # the terminal's last user is gone
+                break
+            if not data:
+                break
+            shown += data
+            if b"started" in shown and not started:
+                started = time.monotonic()
+                os.write(terminal, b"\x03")
+    finally:
+        os.close(terminal)
+        status = os.waitpid(pid, 0)[1]
+    assert time.monotonic() - started < 15
+    text = shown.decode(errors="replace")
+    assert text.count("Traceback") == 1 and text.count("KeyboardInterrupt") == 1, text
+    assert os.waitstatus_to_exitcode(status) in (-signal.SIGINT, 1)
 
 
 def test_a_program_may_forget_its_pool_at_exit() -> None:

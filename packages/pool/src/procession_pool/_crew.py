@@ -131,6 +131,8 @@ class Crew:
     memory_limit: int | None = None
     daemon = True
     shrunk = False
+    surplus = False
+    """Whether the pool's thread is to be woken when a worker has nothing to do, as there are more than wanted."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted

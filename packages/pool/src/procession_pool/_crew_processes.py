@@ -104,6 +104,10 @@ class ProcessWorker(Worker):
         return Evidence(exitcode, signal_name, out_of_memory, stack, how, hint)
 
 
+def _is_busy(worker: Worker) -> bool:
+    return bool(worker.batches)
+
+
 class ProcessCrew(Crew):
     """Worker processes made by a context's Process. With *lazy* a worker need not run before its first task."""
 
@@ -288,9 +292,9 @@ class ProcessCrew(Crew):
         surplus = len(staying) - self.wanted
         if self.idle_timeout is not None and surplus <= 0:
             surplus = self._idle_surplus(engine, staying)
-        for worker in [w for w in staying if not w.batches][: max(0, surplus)]:
-            worker.leaving = True
-            worker.channel.message(STOP)
+        # The idle ones first; a busy one does what it has in hand, and gets no more.
+        for worker in sorted(staying, key=_is_busy)[: max(0, surplus)]:
+            worker.leaving = worker.channel.message(STOP)
 
     def _idle_surplus(self, engine: Engine, staying: list[Worker]) -> int:
         # All but one of the workers end once the pool has had nothing to do for idle_timeout; start() brings

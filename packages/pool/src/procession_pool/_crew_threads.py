@@ -284,6 +284,7 @@ class ThreadCrew(Crew):
         elif len(engine.workers) > self.wanted:
             for worker in [w for w in engine.workers if not w.batches][: len(engine.workers) - self.wanted]:
                 self.retire(engine, worker)
+            self.surplus = len(engine.workers) > self.wanted
 
     def kill_all(self, engine: Engine) -> None:
         self.stopping = True

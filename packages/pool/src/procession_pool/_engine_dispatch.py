@@ -279,6 +279,8 @@ class EngineDispatch(EngineJobs):
             function = batch.function
             average = function.average
             function.average = sample if average is None else 0.6 * average + 0.4 * sample
+        if self.crew.surplus and not worker.batches:
+            self.crew.wake()
         if worker.quota is not None and worker.quota <= 0 and not worker.batches:
             self.crew.retire(self, worker)
 
