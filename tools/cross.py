@@ -81,7 +81,7 @@ def runner(target: str) -> list[str] | None:
 
 def build_tests(target: str, folder: Path) -> list[Path]:
     """Build every C test, with the kill points in; return the programs."""
-    cc = [sys.executable, "-m", "ziglang", "cc", "-target", target, "-O2", *hatch_build.FLAGS]
+    cc = [hatch_build.zig(), "cc", "-target", target, "-O2", *hatch_build.FLAGS]
     cc += ["-DPROCESSION_FAULTS", f"-I{csan.SOURCES}"]
     tests = sorted((csan.SOURCES / "tests").glob("test_*.c"))
 

@@ -62,7 +62,8 @@ def main() -> int:
         "WINEDEBUG": "-all",
         "WINEDLLOVERRIDES": "mscoree,mshtml=",
     }
-    return subprocess.run([wine, str(python), *program], env=env, check=False).returncode
+    # Python under wine does not start with /dev/null as its standard input; a pipe that is closed reads the same.
+    return subprocess.run([wine, str(python), *program], env=env, check=False, input=b"").returncode
 
 
 if __name__ == "__main__":

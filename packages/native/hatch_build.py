@@ -7,6 +7,7 @@ in place and compiles only what has changed.  The reasons are in docs/internals/
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shlex
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +128,18 @@ def unsupported() -> str | None:
     return None
 
 
+def zig() -> str:
+    """The program in the package ziglang; to start it by ``python -m ziglang`` costs each file a start of Python."""
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
+        raise BuildFailure(f"{TARGET} needs zig: pip install ziglang")
+    return str(Path(found.origin).with_name("zig"))
+
+
 def compiler() -> list[str]:
     """The C compiler's command: zig for a target, else $CC, or the one that built this Python, or cc."""
     if target_system():
-        return [sys.executable, "-m", "ziglang", "cc", "-target", target_system()]
+        return [zig(), "cc", "-target", target_system()]
     named = os.environ.get("CC")
     if named:
         return shlex.split(named)
@@ -193,7 +203,7 @@ def build(
     newest_header = max(p.stat().st_mtime_ns for p in headers)
 
     objects = []
-    compiled = False
+    wanted: list[tuple[Path, Path]] = []
     for source in files:
         obj = scratch / (str(source.relative_to(SOURCES).with_suffix("")).replace(os.sep, "-") + ".o")
         objects.append(obj)
@@ -201,10 +211,17 @@ def build(
             made = obj.stat().st_mtime_ns
             if made > source.stat().st_mtime_ns and made > newest_header:
                 continue
+        wanted.append((source, obj))
+
+    def compile_one(pair: tuple[Path, Path]) -> None:
+        source, obj = pair
         spare = obj.with_name(f"{obj.stem}.{os.getpid()}.o")
         run([*command, *includes, "-c", str(source), "-o", str(spare)])
         os.replace(spare, obj)
-        compiled = True
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, wanted))
+    compiled = bool(wanted)
     if (
         compiled
         or relink
@@ -216,6 +233,8 @@ def build(
         spare = target.with_name(f".{target.name}.{os.getpid()}")
         # Python's own symbols come from the program that loads the module; macOS wants to be told.
         open_ends = ["-undefined", "dynamic_lookup"] if for_macos() else []
+        # The lines of the source in a release would name the folders of its compiler's headers.
+        open_ends += ["-s"] if target_system() else []
         link = [
             *compiler(),
             "-shared",

@@ -25,6 +25,8 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
         return make(ours, PIPE, TREE, writable=duplex), make(theirs, PIPE, TREE, readable=duplex)
     if not duplex:
         reader, writer = os.pipe()
+        if sys.platform != "linux":
+            record = None  # only Linux can look into a pipe, to tell marks from frames
         return make(reader, PIPE, TREE, writable=False, bag=record, side=0), make(
             writer, PIPE, TREE, readable=False, bag=record, side=1
         )

@@ -11,13 +11,16 @@ positions drained``).
 
 from __future__ import annotations
 
+import os
+
 from procession_shm import native
 
 from ._stacks import DUMP_SIGNAL, NO_MEMORY
 
 TYPE_CHECKING = False
 
-if native is not None and hasattr(native, "Channel"):
+# Where there is no eventfd a hub has nothing that its thread can wait for together with processes.
+if native is not None and hasattr(native, "Channel") and hasattr(os, "eventfd"):
     from ._native import open_hub, open_link
 else:
     if not TYPE_CHECKING:
