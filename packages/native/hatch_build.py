@@ -303,8 +303,9 @@ else:
             if target_system() == PORTABLE_TARGET:
                 build_data["tag"] = PORTABLE_TAG
                 return
-            if wish == "require":
-                raise RuntimeError(f"{SWITCH}=require, but the C core cannot be built: {reason}")
+            if wish == "require" or target_system():
+                asked = f"{TARGET}={target_system()}" if target_system() else f"{SWITCH}=require"
+                raise RuntimeError(f"{asked}, but the C core cannot be built: {reason}")
             self.app.display_warning(f"procession-native is built without the C core: {reason}")
 
         def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
@@ -324,7 +325,11 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    reason = unsupported()
+    try:
+        reason = unsupported()
+    except BuildFailure as error:
+        print(error, file=sys.stderr)
+        return 2
     if reason is not None:
         print(f"nothing built: {reason}")
         return 1 if os.environ.get(SWITCH) == "require" else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 NATIVE = Path(__file__).resolve().parents[2] / "packages" / "native"
+sys.path.insert(0, str(NATIVE))
+
+import hatch_build  # noqa: E402  (needs the path)
 
 pytestmark = [
     pytest.mark.linux_only,
@@ -143,6 +147,36 @@ def test_require_makes_a_missing_compiler_an_error(folder: Folder) -> None:
     )
     assert done.returncode != 0
     assert "PROCESSION_NATIVE=require, but the C core cannot be built" in done.stderr
+
+
+def test_a_wheel_for_where_the_core_is_not_built_at_all(folder: Folder) -> None:
+    wheel = folder.wheel(PROCESSION_NATIVE_TARGET="portable", PROCESSION_NATIVE="require")
+    assert wheel.name.endswith("-py3-none-macosx_10_9_x86_64.macosx_11_0_arm64.win32.win_amd64.win_arm64.whl")
+    assert not [n for n in zipfile.ZipFile(wheel).namelist() if n.endswith(".so")]
+
+
+def test_an_unknown_target_is_named_with_the_known_ones(folder: Folder) -> None:
+    done = folder.run("hatch_build.py", PROCESSION_NATIVE_TARGET="vax-vms")
+    assert done.returncode == 2
+    assert "PROCESSION_NATIVE_TARGET='vax-vms' is not one of x86_64-linux-gnu.2.28, " in done.stderr
+
+
+def test_a_target_without_its_compiler_is_an_error(folder: Folder) -> None:
+    pytest.importorskip("hatchling")
+    if importlib.util.find_spec("ziglang"):
+        pytest.skip("zig is installed")
+    target = "x86_64-linux-musl"
+    done = folder.run("-m", "hatchling", "build", "-t", "wheel", PROCESSION_NATIVE_TARGET=target)
+    assert done.returncode != 0
+    assert "pip install ziglang" in done.stderr
+
+
+def test_macos_has_the_portable_variant_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hatch_build.sys, "platform", "darwin")
+    monkeypatch.delenv("PROCESSION_NATIVE_UNTESTED", raising=False)
+    assert "never run on macOS; PROCESSION_NATIVE_UNTESTED=1" in (hatch_build.unsupported() or "")
+    monkeypatch.setenv("PROCESSION_NATIVE_UNTESTED", "1")
+    assert hatch_build.unsupported() is None
 
 
 def test_zero_leaves_the_core_out(folder: Folder) -> None:

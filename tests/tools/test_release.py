@@ -53,6 +53,20 @@ def test_builds_that_differ_are_named() -> None:
         release.compare({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
 
 
+def test_a_tag_tells_the_c_library_and_its_version() -> None:
+    assert release.libc_version("manylinux_2_28_x86_64") == ("manylinux", (2, 28))
+    assert release.libc_version("musllinux_1_2_aarch64") == ("musllinux", (1, 2))
+    with pytest.raises(release.Wrong, match="linux_x86_64 is no manylinux or musllinux tag"):
+        release.libc_version("linux_x86_64")
+
+
+def test_the_copy_holds_what_is_committed(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    (tree / ".gitignore").write_text("build\n")
+    (tree / "build").write_text("")
+    copy = release.copy_tree(tmp_path_factory.mktemp("copy"))
+    assert sorted(path.name for path in copy.iterdir()) == [".gitignore", "VERSION"]
+
+
 def test_a_failing_command_shows_its_output() -> None:
     with pytest.raises(release.Wrong, match=r"(?s)ended with 3:.*why"):
         release.run(sys.executable, "-c", "print('why'); raise SystemExit(3)")
