@@ -228,6 +228,7 @@ def test_the_registry_has_their_names() -> None:
 
 
 def test_logging_shows_all_workers_from_the_start() -> None:
+    pytest.importorskip("procession")
     done = run(
         """
         import logging, procession

@@ -85,6 +85,8 @@ void core_rethrow(PyObject *error);                        /* takes the referenc
 int core_arguments(const char *function, PyObject *const *args, Py_ssize_t n, PyObject *names, const char *const *known,
                    int required, PyObject **into);
 
+int core_no_keywords(const char *function, PyObject *kwargs);  /* 0, or -1 with TypeError if there are any */
+
 /* A timeout argument in seconds (None: for ever; negative: 0) as an absolute deadline; -1 with TypeError or ValueError. */
 int core_deadline(PyObject *timeout, uint64_t *deadline);
 

@@ -33,6 +33,13 @@ int core_arguments(const char *function, PyObject *const *args, Py_ssize_t n, Py
     return 0;
 }
 
+int core_no_keywords(const char *function, PyObject *kwargs)
+{
+    if (kwargs == NULL || PyDict_Size(kwargs) == 0) return 0;
+    PyErr_Format(PyExc_TypeError, "%s() takes no keyword arguments", function);
+    return -1;
+}
+
 int core_deadline(PyObject *timeout, uint64_t *deadline)
 {
     if (timeout == NULL || timeout == Py_None) {

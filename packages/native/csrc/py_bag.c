@@ -8,7 +8,7 @@ PyTypeObject *bag_type;
 
 static PyObject *bag_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    if (!PyArg_ParseTuple(args, ":Bag") || (kwargs && PyDict_Size(kwargs))) return NULL;
+    if (core_no_keywords("Bag", kwargs) < 0 || !PyArg_ParseTuple(args, ":Bag")) return NULL;
     if (core_ensure() < 0) return NULL;
     aoff payload = bag_new(process_arena);
     if (!payload) return core_raise(AR_NOMEM, "making the record of a pipe");

@@ -53,8 +53,7 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
     PyObject *from, *hub;
     int fd;
-    if (kw != NULL && PyDict_Size(kw)) { PyErr_SetString(PyExc_TypeError, "Channel() takes no keyword arguments"); return NULL; }
-    if (!PyArg_ParseTuple(args, "OOi", &from, &hub, &fd)) return NULL;
+    if (core_no_keywords("Channel", kw) < 0 || !PyArg_ParseTuple(args, "OOi:Channel", &from, &hub, &fd)) return NULL;
     Channel *self = core_alloc(type);
     if (self == NULL) return NULL;
     pool_bell_take(&self->bell, fd);

@@ -21,8 +21,7 @@ typedef struct {
 static PyObject *hub_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
     PyObject *from;
-    if (kw != NULL && PyDict_Size(kw)) { PyErr_SetString(PyExc_TypeError, "Hub() takes no keyword arguments"); return NULL; }
-    if (!PyArg_ParseTuple(args, "O", &from)) return NULL;
+    if (core_no_keywords("Hub", kw) < 0 || !PyArg_ParseTuple(args, "O:Hub", &from)) return NULL;
     Hub *self = core_alloc(type);
     if (self == NULL) return NULL;
     if (channel_memory(from, &self->memory, HUB_SIZE, "a hub") < 0) { Py_DECREF(self); return NULL; }

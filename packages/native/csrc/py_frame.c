@@ -269,38 +269,31 @@ static PyObject *frame_recv_into(PyObject *Py_UNUSED(module), PyObject *const *a
 
 /* -- waiting -------------------------------------------------------------------------------------------------- */
 
-int frame_wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout)
+PyObject *frame_readable(int fd, PyObject *timeout)
 {
+    struct pollfd p = { .fd = fd, .events = POLLIN | POLLPRI };
     uint64_t deadline;
-    if (core_deadline(timeout, &deadline) < 0) return -1;
+    if (core_deadline(timeout, &deadline) < 0) return NULL;
     for (;;) {
         int n, error = 0;
         if (deadline == 0) {
-            n = poll(fds, count, 0);             /* never sleeps: cheaper with the GIL than without */
+            n = poll(&p, 1, 0);                  /* never sleeps: cheaper with the GIL than without */
             if (n < 0) error = errno;
         } else {
             uint64_t now = clock_ns(), left = deadline == WAIT_FOREVER ? OS_FOREVER : deadline > now ? deadline - now : 0;
             Py_BEGIN_ALLOW_THREADS
-            n = os_poll(fds, count, left);
+            n = os_poll(&p, 1, left);
             if (n < 0) error = errno;
             Py_END_ALLOW_THREADS
         }
         if (n >= 0) {
             core_events++;
-            for (nfds_t i = 0; n && i < count; i++)
-                if (fds[i].revents & POLLNVAL) {
-                    errno = EBADF;
-                    PyErr_SetFromErrno(PyExc_OSError);
-                    return -1;
-                }
-            return n;
+            if (n == 0 || !(p.revents & POLLNVAL)) return PyBool_FromLong(n);
+            error = EBADF;
         }
         errno = error;
-        if (error != EINTR) {
-            PyErr_SetFromErrno(PyExc_OSError);
-            return -1;
-        }
-        if (PyErr_CheckSignals()) return -1;
+        if (error != EINTR) return PyErr_SetFromErrno(PyExc_OSError);
+        if (PyErr_CheckSignals()) return NULL;
     }
 }
 
@@ -313,41 +306,7 @@ static PyObject *frame_poll(PyObject *Py_UNUSED(module), PyObject *const *args, 
     }
     long fd = PyLong_AsLong(args[0]);
     if (fd == -1 && PyErr_Occurred()) return NULL;
-    struct pollfd p = { .fd = (int)fd, .events = POLLIN | POLLPRI };
-    int n = frame_wait_for(&p, 1, args[1]);
-    return n < 0 ? NULL : PyBool_FromLong(n > 0);
-}
-
-PyDoc_STRVAR(wait_doc,
-"frame_wait(fds, timeout)\n--\n\nThe positions of the descriptors in the list that can be read within timeout seconds (None: for ever).");
-static PyObject *frame_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "frame_wait() takes a list of descriptors and a timeout");
-        return NULL;
-    }
-    Py_ssize_t size = PyList_Size(args[0]);
-    if (size < 0) return NULL;
-    struct pollfd few[64], *fds = few;
-    if (size > 64 && !(fds = PyMem_Calloc((size_t)size, sizeof *fds))) return PyErr_NoMemory();
-    PyObject *ready = NULL;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        long fd = PyLong_AsLong(PyList_GetItem(args[0], i));
-        if (fd == -1 && PyErr_Occurred()) goto out;
-        fds[i] = (struct pollfd){ .fd = (int)fd, .events = POLLIN | POLLPRI };
-    }
-    int n = frame_wait_for(fds, (nfds_t)size, args[1]);
-    if (n < 0 || !(ready = PyList_New(0))) goto out;
-    for (Py_ssize_t i = 0; n && i < size; i++) {
-        if (!fds[i].revents) continue;
-        PyObject *position = PyLong_FromSsize_t(i);
-        if (!position || PyList_Append(ready, position) < 0) Py_CLEAR(ready);
-        Py_XDECREF(position);
-        if (!ready) break;
-    }
-out:
-    if (fds != few) PyMem_Free(fds);
-    return ready;
+    return frame_readable((int)fd, args[1]);
 }
 
 PyDoc_STRVAR(kind_doc, "frame_kind(fd)\n--\n\n0 for what is no socket, 1 for TCP, 2 for a Unix stream, 3 for Unix packets.");
@@ -370,7 +329,6 @@ static PyMethodDef methods[] = {
     { "frame_recv_fds", CORE_FAST(frame_recv_fds), METH_FASTCALL, recv_fds_doc },
     { "frame_recv_into", CORE_FAST(frame_recv_into), METH_FASTCALL, recv_into_doc },
     { "frame_poll", CORE_FAST(frame_poll), METH_FASTCALL, poll_doc },
-    { "frame_wait", CORE_FAST(frame_wait), METH_FASTCALL, wait_doc },
     { NULL, NULL, 0, NULL },
 };
 

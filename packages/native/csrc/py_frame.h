@@ -5,14 +5,11 @@
 #include "py_arena.h"
 #include "frame.h"
 
-#include <poll.h>
-
 int frame_write_out(struct frame_out *out);      /* 0, or -1 with an exception */
 int frame_read_head(struct frame_in *in);        /* FRAME_OK; anything else with an exception */
 int frame_read_rest(struct frame_in *in, char *to);  /* the payload; as frame_read_head */
 PyObject *frame_read_whole(struct frame_in *in); /* the payload, as bytes */
-/* The number of ready descriptors, or -1 with an exception. */
-int frame_wait_for(struct pollfd *fds, nfds_t count, PyObject *timeout);
+PyObject *frame_readable(int fd, PyObject *timeout);     /* whether it is within timeout seconds (None: for ever) */
 
 int procession_add_frame_end(PyObject *module);
 

@@ -166,9 +166,7 @@ static PyObject *end_recv_into(FrameEndObject *self, PyObject *buffer)
 static PyObject *end_poll(FrameEndObject *self, PyObject *timeout)
 {
     if (ahead_count(self->ahead)) Py_RETURN_TRUE;
-    struct pollfd p = { .fd = self->fd, .events = POLLIN | POLLPRI };
-    int n = frame_wait_for(&p, 1, timeout);
-    return n < 0 ? NULL : PyBool_FromLong(n > 0);
+    return frame_readable(self->fd, timeout);
 }
 
 /* -- the descriptor ------------------------------------------------------------------------------------------- */
@@ -209,7 +207,8 @@ PyDoc_STRVAR(end_doc,
 static PyObject *end_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     int fd, kind, loads, fds, guessing, ahead = -1;
-    if (!PyArg_ParseTuple(args, "iippp|i:FrameEnd", &fd, &kind, &loads, &fds, &guessing, &ahead) || (kwargs && PyDict_Size(kwargs))) return NULL;
+    if (core_no_keywords("FrameEnd", kwargs) < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "iippp|i:FrameEnd", &fd, &kind, &loads, &fds, &guessing, &ahead)) return NULL;
     if (fd < 0 || kind < FRAME_PIPE || kind > FRAME_PACKET)
         return PyErr_Format(PyExc_ValueError, "FrameEnd(): descriptor %d of kind %d", fd, kind);
     if (!hook_loads) {

@@ -1,6 +1,5 @@
 /* py_guard.c: Guard, the lock of a pool's engine, held only in stretches that no KeyboardInterrupt breaks off. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "py_arena.h"
 #include <pythread.h>
 
 #include "channel.h"
@@ -17,17 +16,12 @@ typedef struct {
 static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
     PyObject *foreign;
-    if (kw != NULL && PyDict_Size(kw)) {
-        PyErr_SetString(PyExc_TypeError, "Guard() takes no keyword arguments");
-        return NULL;
-    }
-    if (!PyArg_ParseTuple(args, "O", &foreign)) return NULL;
+    if (core_no_keywords("Guard", kw) < 0 || !PyArg_ParseTuple(args, "O:Guard", &foreign)) return NULL;
     if (!PyExceptionInstance_Check(foreign)) {
         PyErr_SetString(PyExc_TypeError, "Guard() needs an exception");
         return NULL;
     }
-    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Guard *self = (Guard *)make(type, 0);
+    Guard *self = core_alloc(type);
     if (self == NULL) return NULL;
     forks_watch();
     self->forks = forks_behind;
@@ -43,12 +37,9 @@ static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 
 static void guard_dealloc(Guard *self)
 {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
     if (self->lock != NULL) PyThread_free_lock(self->lock);
     Py_XDECREF(self->foreign);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    core_free(self);
 }
 
 /* -1 with an exception in the child of a fork: lock and workers are its parent's. */
@@ -68,9 +59,8 @@ static int begin_stretch(void)
     return -1;
 }
 
-static PyObject *guard_enter(Guard *self, PyObject *none)
+static PyObject *guard_enter(Guard *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     if (at_home(self) < 0 || begin_stretch() < 0) return NULL;
     if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
         if (self->owner == PyThread_get_thread_ident()) {
@@ -86,24 +76,21 @@ static PyObject *guard_enter(Guard *self, PyObject *none)
     Py_RETURN_NONE;
 }
 
-static PyObject *guard_leave(Guard *self, PyObject *none)
+static PyObject *guard_leave(Guard *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     self->owner = 0;
     PyThread_release_lock(self->lock);
     shield_off();
     Py_RETURN_NONE;
 }
 
-static PyObject *guard_mine(Guard *self, PyObject *none)
+static PyObject *guard_mine(Guard *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     return PyBool_FromLong(self->owner != 0 && self->owner == PyThread_get_thread_ident());
 }
 
-static PyObject *guard_take_lead(Guard *self, PyObject *none)
+static PyObject *guard_take_lead(Guard *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     if (at_home(self) < 0) return NULL;
     if (self->leader) Py_RETURN_FALSE;
     if (begin_stretch() < 0) return NULL;
@@ -115,38 +102,31 @@ static PyObject *guard_take_lead(Guard *self, PyObject *none)
     Py_RETURN_TRUE;
 }
 
-static PyObject *guard_drop_lead(Guard *self, PyObject *none)
+static PyObject *guard_drop_lead(Guard *self, PyObject *Py_UNUSED(none))
 {
-    (void)none;
     self->leader = 0;
     Py_RETURN_NONE;
 }
 
-static PyObject *py_shield_on(PyObject *m, PyObject *none)
+static PyObject *py_shield_on(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(none))
 {
-    (void)m;
-    (void)none;
     if (begin_stretch() < 0) return NULL;
     Py_RETURN_NONE;
 }
 
-static PyObject *py_shield_off(PyObject *m, PyObject *none)
+static PyObject *py_shield_off(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(none))
 {
-    (void)m;
-    (void)none;
     shield_off();
     Py_RETURN_NONE;
 }
 
-static PyObject *guard_owner(Guard *self, void *none)
+static PyObject *guard_owner(Guard *self, void *Py_UNUSED(none))
 {
-    (void)none;
     return PyLong_FromUnsignedLong(self->owner);
 }
 
-static PyObject *guard_leader(Guard *self, void *none)
+static PyObject *guard_leader(Guard *self, void *Py_UNUSED(none))
 {
-    (void)none;
     return PyLong_FromUnsignedLong(self->leader);
 }
 
@@ -178,10 +158,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-int procession_add_guard(PyObject *module);
 int procession_add_guard(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&guard_spec);
-    if (type == NULL || PyModule_AddObject(module, "Guard", type) < 0) return -1;
-    return PyModule_AddFunctions(module, functions);
+    return core_add_type(module, &guard_spec, NULL) ? PyModule_AddFunctions(module, functions) : -1;
 }

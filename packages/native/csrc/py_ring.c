@@ -395,7 +395,7 @@ static PyType_Spec end_spec = {
 static PyObject *pipe_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     unsigned long long most = PIPE_BYTES;
-    if (!PyArg_ParseTuple(args, "|K:Pipe", &most) || (kwargs && PyDict_Size(kwargs))) return NULL;
+    if (core_no_keywords("Pipe", kwargs) < 0 || !PyArg_ParseTuple(args, "|K:Pipe", &most)) return NULL;
     if (core_ensure() < 0) return NULL;
     aoff payload = pipe_new(process_arena, most);
     if (!payload) return core_raise(AR_NOMEM, "making a pipe");

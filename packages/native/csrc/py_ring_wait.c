@@ -92,16 +92,17 @@ static int ask(struct many *m, uint64_t deadline, bool rings)
 }
 
 const char pipe_wait_doc[] =
-"pipe_wait(fds, ends, timeout)\n--\n\nThe positions of the descriptors in the list that can be read within timeout seconds (None: for ever).\n"
-"ends holds at each position the PipeEnd whose descriptor it is, or None.";
+"pipe_wait(fds, timeout, ends=None)\n--\n\nThe positions of the descriptors in the list that can be read within timeout seconds (None: for ever).\n"
+"ends, where some are ends of pipes, holds at each position the PipeEnd whose descriptor it is, or None.";
 PyObject *pipe_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     uint64_t deadline;
-    if (count != 3 || !PyList_Check(args[0]) || !PyList_Check(args[1]) || PyList_Size(args[0]) != PyList_Size(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "pipe_wait() takes two lists of one length and a timeout");
+    PyObject *ends = count == 3 && args[2] != Py_None ? args[2] : NULL;
+    if (count < 2 || count > 3 || !PyList_Check(args[0]) || (ends && (!PyList_Check(ends) || PyList_Size(args[0]) != PyList_Size(ends)))) {
+        PyErr_SetString(PyExc_TypeError, "pipe_wait() takes a list of descriptors, a timeout and perhaps as long a list of ends");
         return NULL;
     }
-    if (core_deadline(args[2], &deadline) < 0) return NULL;
+    if (core_deadline(args[1], &deadline) < 0) return NULL;
     /* The lists are the caller's own, so they keep what is in them. */
     Py_ssize_t size = PyList_Size(args[0]);
     struct pollfd few_fds[FEW];
@@ -120,7 +121,7 @@ PyObject *pipe_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
     }
     for (Py_ssize_t i = 0; i < size; i++) {
         long fd = PyLong_AsLong(PyList_GetItem(args[0], i));
-        PyObject *end = PyList_GetItem(args[1], i);
+        PyObject *end = ends ? PyList_GetItem(ends, i) : Py_None;
         if (fd == -1 && PyErr_Occurred()) goto out;
         if (fd < 0 || fd > INT_MAX) {
             PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %ld; it must be 0 or more, so wait for open objects only", fd);

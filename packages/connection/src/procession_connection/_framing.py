@@ -56,7 +56,7 @@ if core is not None:
     recv_into = core.frame_recv_into
     read_soon = core.frame_read_soon
     poll = core.frame_poll
-    wait = core.frame_wait
+    wait = core.pipe_wait
     close = os.close
     read = os.read
     write = os.write

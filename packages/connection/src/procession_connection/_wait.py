@@ -71,7 +71,7 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
 
 
 def _ready(fds: list[int], rings: list[Any], timeout: float | None) -> list[int]:
-    return core.pipe_wait(fds, rings, timeout) if rings else _framing.wait(fds, timeout)
+    return core.pipe_wait(fds, timeout, rings) if rings else _framing.wait(fds, timeout)
 
 
 def _wait_asking(
