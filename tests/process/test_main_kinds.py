@@ -279,3 +279,170 @@ def test_programs_without_standard_streams(start_method, tmp_path, closed):
     done = subprocess.run(["bash", "-c", command, sys.executable], cwd=tmp_path, timeout=60)
     assert done.returncode == 0
     assert (tmp_path / "seen").exists()
+
+
+FROZEN = """#!{python}
+import sys
+sys.path[:0] = {path!r}
+sys.modules["cloudpickle"] = None
+sys.frozen = True
+sys.executable = {program!r}  # which runs nothing but this
+__file__ = "/inside/the/executable/program.py"
+import procession_process as pp
+
+def work(number):
+    print("worked", number, sys.argv[1:], flush=True)
+    sys.exit(number)
+
+class Own(pp.Process):
+    def run(self):
+        work(6)
+
+if __name__ == "__main__":
+    pp.freeze_support()
+    print("main", flush=True)
+    pp.set_start_method(sys.argv[1])
+    for process in (pp.Process(target=work, args=(5,)), Own()):
+        process.start()
+        process.join()
+        print("exit code", process.exitcode, flush=True)
+"""
+
+
+@pytest.mark.linux_only
+def test_frozen_program(start_method, tmp_path):
+    """It is its own interpreter: children have what it defines before freeze_support(), without cloudpickle."""
+    program = tmp_path / "program"
+    program.write_text(FROZEN.format(python=sys.executable, path=sys.path, program=str(program)))
+    program.chmod(0o755)
+    done = subprocess.run([str(program), start_method], capture_output=True, text=True, timeout=60)
+    worked = "worked {0} ['" + start_method + "']\nexit code {0}\n"
+    assert done.stdout == "main\n" + worked.format(5) + worked.format(6), done.stderr
+
+
+NOTEBOOK = """
+import sys, types
+cells = open(sys.argv[1]).read().split("# cell\\n")
+main = types.ModuleType("__main__")  # as kernels of notebooks make it: no file, no spec
+sys.modules["__main__"] = main
+sys.argv[1:] = sys.argv[2:]
+for cell in cells:
+    exec(compile(cell, "<cell>", "exec"), main.__dict__)
+"""
+
+CELLS = """
+import os, sys
+import procession_process as pp
+pp.set_start_method(sys.argv[1])
+factor = 3
+# cell
+def work(number):
+    os.write(1, f"{number * factor} {helper(number)}\\n".encode())
+# cell
+def helper(number):
+    return [number]
+# cell
+class Own(pp.Process):
+    def run(self):
+        work(self.number)
+for number in (1, 2):
+    process = pp.Process(target=work, args=(number,))
+    process.start(); process.join()
+    factor *= 10
+own = Own()
+own.number = 7
+own.start(); own.join()
+scale = 5
+local = (lambda base: lambda number: os.write(1, f"{base + number * scale}\\n".encode()))(1)
+process = pp.Process(target=local, args=(2,))
+process.start(); process.join()
+print(process.exitcode)
+"""
+
+
+def test_notebook(start_method, tmp_path):
+    """Functions, classes, lambdas and closures of cells, as they and their globals are when the child starts."""
+    if start_method != "fork":
+        pytest.importorskip("cloudpickle")
+    (tmp_path / "kernel.py").write_text(NOTEBOOK)
+    (tmp_path / "cells").write_text(CELLS)
+    done = run(["kernel.py", "cells", start_method], tmp_path)
+    assert done.stdout.splitlines() == ["3 [1]", "60 [2]", "2100 [7]", "11", "0"], done.stderr
+
+
+@pytest.mark.parametrize("start", METHODS)
+def test_closures_of_a_script_need_cloudpickle_and_say_so(start, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import sys\n"
+        "if len(sys.argv) > 2: sys.modules['cloudpickle'] = None\n"
+        "import procession_process as pp\n"
+        "def outer(number):\n"
+        "    def closure(): print('got', number, flush=True)\n"
+        "    return closure\n"
+        "if __name__ == '__main__':\n"
+        "    pp.set_start_method(sys.argv[1])\n"
+        "    for target in (outer(3), lambda: print('lambda', flush=True)):\n"
+        "        p = pp.Process(target=target)\n"
+        "        try: p.start(); p.join()\n"
+        "        except Exception as error: print(type(error).__name__, error, *error.__notes__)\n"
+    )
+    pytest.importorskip("cloudpickle")
+    assert run(["program.py", start], tmp_path).stdout == "got 3\nlambda\n"
+    without = run(["program.py", start, "without"], tmp_path).stdout.splitlines()
+    assert len(without) == 2
+    for line, name in zip(without, ("closure", "<lambda>"), strict=True):
+        assert name in line and "procession-process[cloudpickle]" in line, line
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["-O"], ["-W", "error::UserWarning", "-W", "ignore::DeprecationWarning"], ["-X", "dev"], ["-u"], ["-b"], ["-E"],
+     ["-I"], ["-P"], ["-X", "utf8=0"], ["-X", "faulthandler"], ["-X", "int_max_str_digits=5000"],
+     ["-X", "pycache_prefix=x"]],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize("start", METHODS)
+def test_each_flag_reaches_the_child(start, flags, tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import sys\n"
+        "if __name__ == '__main__': sys.path[:0] = sys.argv[2].split(':')\n"
+        "import faulthandler, os, warnings, procession_process as pp\n"
+        "def show():\n"
+        "    print(sys.flags, sys.warnoptions, sys._xoptions, sys.path, sys.argv, os.getcwd(), __debug__,\n"
+        "        [f[:3:2] for f in warnings.filters], sys.stdout.encoding, sys.stdout.write_through, sys.prefix,\n"
+        "        faulthandler.is_enabled(), sys.executable, sys.pycache_prefix, flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    os.chdir('/'); sys.argv.append('more'); sys.path.append('/more')\n"
+        "    show(); pp.set_start_method(sys.argv[1])\n"
+        "    p = pp.Process(target=show); p.start(); p.join()\n"
+    )
+    done = run([*flags, "program.py", start, ":".join(sys.path)], tmp_path)
+    first, second = done.stdout.splitlines()
+    assert first == second, done.stderr
+
+
+@pytest.mark.linux_only
+@pytest.mark.parametrize("start", METHODS)
+def test_children_of_a_virtual_environment(start, tmp_path):
+    import venv
+
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    (tmp_path / "program.py").write_text(
+        "import sys\n"
+        "if __name__ == '__main__': sys.path += sys.argv[2].split(':')\n"
+        "import procession_process as pp\n"
+        "def show(): print(sys.executable, sys.prefix, flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    if len(sys.argv) > 3: pp.set_executable(sys.argv[3])\n"
+        "    pp.set_start_method(sys.argv[1])\n"
+        "    p = pp.Process(target=show); p.start(); p.join()\n"
+    )
+    python = str(tmp_path / "venv" / "bin" / "python")
+    paths = ":".join(path for path in sys.path if path)
+    expected = f"{python} {tmp_path / 'venv'}\n"
+    inside = subprocess.run(
+        [python, "program.py", start, paths], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert inside.stdout == expected, inside.stderr
+    chosen = run(["program.py", start, paths, python], tmp_path)
+    assert chosen.stdout == expected, chosen.stderr

@@ -2,7 +2,8 @@
 
 By its module name (``-m``), by its file (a script), or not at all (``-c``, stdin, an interactive session, a
 notebook; and ``__main__.py`` of a package, directory or zip file, which has no ``if __name__ == "__main__"``,
-so that importing it would run the program again). In the child it is called ``__mp_main__``, and ``__main__``
+so that importing it would run the program again). A frozen program is its own interpreter: its children have
+``__main__`` as far as it ran before ``freeze_support()``. In the child it is called ``__mp_main__``, and ``__main__``
 is the same module.
 """
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
 
 def describe() -> Main:
-    """Return ("name", module), ("path", file), or None where a child cannot import ``__main__``."""
+    """Return ("name", module), ("path", file), ("frozen", "__main__"), or None where a child cannot import ``__main__``."""
     module = sys.modules.get("__main__")
     if module is None:
         return None
     sys.modules.setdefault("__mp_main__", module)  # what children send back calls its module so
     if runtime.main is not None:
         return runtime.main if runtime.main[1] else None  # a child: the main of its parent
+    if getattr(sys, "frozen", False):
+        return ("frozen", "__main__")
     name = getattr(getattr(module, "__spec__", None), "name", None)
     if name is not None:
         return None if name == "__main__" or name.endswith(".__main__") else ("name", name)
@@ -52,6 +55,9 @@ def import_main(main: Main) -> None:
     if main is None:
         return
     kind, where = main
+    if kind == "frozen":
+        sys.modules["__mp_main__"] = sys.modules["__main__"]
+        return
     present = sys.modules.get("__mp_main__")
     if present is not None and getattr(present, "__procession_main__", None) == where:
         return  # the zygote has imported it

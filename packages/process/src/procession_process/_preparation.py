@@ -6,7 +6,7 @@
 | name, parent_pid, parent_name, start_method, authkey | the child's identity |
 | default_method | the start method that the parent has chosen, or None |
 | sys_path, sys_argv, directory, original_directory | where it looks and stands |
-| main | how it gets ``__main__``: ("name", module), ("path", file) or None |
+| main | how it gets ``__main__``: ("name", module), ("path", file), ("frozen", "__main__") or None |
 | main_by_value | True where it cannot import ``__main__``: functions of it travel by value |
 | logging | (to stderr, level) of the parent's logger, or None if it was never asked for |
 | arena | what it needs to attach to the arena, or None |
