@@ -90,3 +90,11 @@ def test_fragments_name_their_distribution() -> None:
         found = re.match(r"`([a-z-]+)`", text)
         assert found, f"{path.name} does not begin with a distribution in backticks"
         assert found[1].removeprefix("procession-") in allowed, path.name
+
+
+def test_the_map_of_the_core_names_every_file() -> None:
+    folder = ROOT / "packages" / "native" / "csrc"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)\.[ch]`", text)) | {"os_linux", "os_darwin"}
+    there = {path.stem for path in folder.glob("*.[ch]")}
+    assert named - there == set() and there - named == set(), (named - there, there - named)
