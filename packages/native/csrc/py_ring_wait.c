@@ -23,6 +23,7 @@ static Py_ssize_t look(struct many *m, bool first)
         if (rc == AR_SHUTDOWN) {
             bool left;
             ring_leave(process_arena, end->in, end->fd, end->kind, true, &left);
+            if (!first) ring_awake(end->in);
             m->ends[i] = NULL;
             if (!first) found++;                 /* to be asked anew, without marks */
         } else if (rc == AR_OK) {
@@ -31,6 +32,12 @@ static Py_ssize_t look(struct many *m, bool first)
         }
     }
     return found;
+}
+
+static void awake(struct many *m)
+{
+    for (Py_ssize_t i = 0; i < m->size; i++)
+        if (m->ends[i]) ring_awake(m->ends[i]->in);
 }
 
 /* What the kernel has said; how many are ready. */
@@ -58,7 +65,8 @@ static int ask(struct many *m, uint64_t deadline, bool rings)
 {
     for (;;) {
         Py_ssize_t found = rings ? look(m, true) : 0;
-        if (found == 0 && deadline && rings) found = look(m, false);
+        bool asleep = found == 0 && deadline && rings;
+        if (asleep) found = look(m, false);
         int n, error = 0;
         bool late = deadline == 0 || found > 0;
         if (late) {
@@ -74,6 +82,7 @@ static int ask(struct many *m, uint64_t deadline, bool rings)
             if (n < 0) error = errno;
             Py_END_ALLOW_THREADS
         }
+        if (asleep) awake(m);
         if (n < 0 && error != EINTR) {
             errno = error;
             PyErr_SetFromErrno(PyExc_OSError);

@@ -128,7 +128,11 @@ void ring_drain(struct arena *a, struct ring *r, int fd, enum frame_kind kind)
     int error = errno;
     if (queue_lock_briefly(a, &r->q.put_lock, RANK_PUT) != AR_OK) return;
     if (queue_lock_briefly(a, &r->q.get_lock, RANK_GET) == AR_OK) {
-        if (!(SH_PEEK(&r->q.flags) & QUEUE_SHUTDOWN)) drop_marks(fd, kind);
+        bool others = SH_PEEK(&r->sleepers) != 0;
+        if (!(SH_PEEK(&r->q.flags) & QUEUE_SHUTDOWN) && !(others && queue_has(a, &r->q))) {
+            if (others) SH_SET(&r->asleep, 1);
+            drop_marks(fd, kind);
+        }
         queue_unlock(a, &r->q.get_lock, RANK_GET);
     }
     queue_unlock(a, &r->q.put_lock, RANK_PUT);
@@ -177,8 +181,16 @@ int ring_send(struct arena *a, struct ring *r, int fd, enum frame_kind kind, con
 
 void ring_asleep(struct ring *r)
 {
+    uint32_t sleepers = SH_PEEK(&r->sleepers);
+    while (!SH_CAS32(&r->sleepers, &sleepers, sleepers + 1)) { }
     SH_SET(&r->asleep, 1);
     SH_FENCE();                                  /* before the look; pairs with the one after a commit */
+}
+
+void ring_awake(struct ring *r)
+{
+    uint32_t sleepers = SH_PEEK(&r->sleepers);
+    while (sleepers && !SH_CAS32(&r->sleepers, &sleepers, sleepers - 1)) { }
 }
 
 int ring_look(struct arena *a, struct ring *r)
@@ -201,12 +213,16 @@ static int rest(struct arena *a, struct ring *r, int fd, enum frame_kind kind, u
         uint64_t now = deadline == WAIT_FOREVER ? 0 : clock_ns();
         left = deadline > now ? deadline - now : 0;
         ring_asleep(r);
-        if (ring_look(a, r) != AR_EMPTY) return AR_OK;
+        if (ring_look(a, r) != AR_EMPTY) {
+            ring_awake(r);
+            return AR_OK;
+        }
     }
     bool sliced = left > *slice;
     if (sliced) left = *slice;
     struct pollfd p = { .fd = fd, .events = POLLIN | OS_POLL_ENDED };
     int n = os_poll(&p, 1, left);
+    if (deadline) ring_awake(r);
     if (n < 0) return errno == EINTR ? AR_INTR : AR_SYS;
     if (n > 0) {
         if (p.revents & POLLNVAL) {

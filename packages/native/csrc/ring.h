@@ -8,7 +8,8 @@
  *            through the descriptor, as frames (frame.h)
  *   320  4   asleep: 1 a reader may sleep on its descriptor, or is about to
  *   324  4   closed: how often a connection that reads was closed, in any process
- * VALIDITY: that of a bag and of two queues; any values of the two words are valid.
+ *   328  4   sleepers: readers that sleep now, and those that were killed asleep
+ * VALIDITY: that of a bag and of two queues; any values of the three words are valid.
  *
  * WHO IS THERE is only known by the kernel: the descriptors of the ends are open as long as somebody holds them, by whatever
  * way he has got them, and die with the processes.  So the end of the stream is the end of the descriptor's stream, after
@@ -17,6 +18,8 @@
  *
  * SLEEPING.  A reader that finds nothing stores 1 in `asleep`, looks once more and sleeps on its descriptor.  A
  * sender that sees 1 after its commit makes it 0 and writes a MARK, four bytes that are no frame.  The reader takes the marks out.
+ * Where others sleep on the same end it leaves them there as long as there are messages for those too, and then makes `asleep` 1 for them:
+ * whoever has not been told by a mark is told by the next one.
  * So it sleeps on many pipes, sockets and processes at once, and is woken by the end of the stream too.  A
  * sender for which there is no room sleeps on the queue's word and asks for readers at the end of each time slice.
  * A death between commit and mark: sleepers look again after a time slice.
@@ -35,7 +38,7 @@
 #define RING_MARK "\xff\xff\xff\xfe"
 #define RING_MARK_SIZE 4
 
-struct ring { struct queue q; sh32 asleep; sh32 closed; sh64 pad[7]; };
+struct ring { struct queue q; sh32 asleep; sh32 closed; sh32 sleepers; sh32 pad0; sh64 pad[6]; };
 struct pipe { sh64 bag[2]; sh64 pad[6]; struct ring way[2]; };
 _Static_assert(sizeof(struct ring) == 384 && offsetof(struct ring, asleep) == 320, "ring: a queue and its words");
 _Static_assert(offsetof(struct pipe, way) == 64 && sizeof(struct pipe) == 832, "pipe: a bag and two ways");
@@ -54,9 +57,10 @@ int ring_take(struct arena *a, struct ring *r, int fd, enum frame_kind kind, str
 /* Whether ring_take would return at once: AR_OK, AR_PEER_DIED, AR_SHUTDOWN; else AR_TIMEOUT, AR_INTR, AR_SYS. */
 int ring_wait(struct arena *a, struct ring *r, int fd, enum frame_kind kind, uint64_t deadline);
 
-/* For those who sleep themselves, on many descriptors: say so, then ring_look() once more, then sleep; after it ring_drain() where
- * there is something to read. */
+/* For those who sleep themselves, on many descriptors: say so, then ring_look() once more, then sleep; after it ring_awake(), then
+ * ring_drain() where there is something to read. */
 void ring_asleep(struct ring *r);
+void ring_awake(struct ring *r);
 int  ring_look(struct arena *a, struct ring *r); /* AR_OK, AR_EMPTY, AR_SHUTDOWN */
 void ring_drain(struct arena *a, struct ring *r, int fd, enum frame_kind kind);
 

@@ -5,6 +5,7 @@
 #include "../ring.h"
 #include "check.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,11 +154,43 @@ static void leaving(enum frame_kind kind)
     l = line_new(kind, 4096);
     for (int i = 0; i < 100; i++) {                                                   /* marks do not pile up */
         ring_asleep(l.r);
+        ring_awake(l.r);
         CHECK(send_number(&l, 3) == AR_OK && take_number(&l, &v) == AR_OK && v == 3);
     }
     for (int i = 0; i < 101 && ring_wait(A, l.r, l.reader, kind, clock_ns() + 1000000) != AR_TIMEOUT; i++) { }
     ring_drain(A, l.r, l.reader, kind);
     CHECK(ring_wait(A, l.r, l.reader, kind, 0) == AR_TIMEOUT);
+    line_close(&l);
+}
+
+static bool readable(int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    return poll(&p, 1, 0) > 0;
+}
+
+/* Two that sleep on one end, in the orders in which one could be forgotten. */
+static void two_readers(enum frame_kind kind)
+{
+    struct line l = line_new(kind, 4096);
+    uint64_t v = 0;
+    ring_asleep(l.r);
+    ring_asleep(l.r);
+    CHECK(send_number(&l, 1) == AR_OK && send_number(&l, 2) == AR_OK && readable(l.reader));
+    ring_awake(l.r);                                                                  /* the first, which takes one message */
+    ring_drain(A, l.r, l.reader, kind);
+    CHECK(take_number(&l, &v) == AR_OK && v == 1 && readable(l.reader));
+    ring_asleep(l.r);                                                                 /* it comes back before the second wakes */
+    ring_awake(l.r);
+    ring_drain(A, l.r, l.reader, kind);
+    CHECK(take_number(&l, &v) == AR_OK && v == 2);
+    ring_drain(A, l.r, l.reader, kind);                                               /* nothing is left: the other sleeps on */
+    CHECK(!readable(l.reader));
+    CHECK(send_number(&l, 3) == AR_OK && readable(l.reader));
+    ring_awake(l.r);
+    ring_drain(A, l.r, l.reader, kind);
+    CHECK(!readable(l.reader) && take_number(&l, &v) == AR_OK && v == 3);
+    CHECK(SH_GET(&l.r->sleepers) == 0);
     line_close(&l);
 }
 
@@ -174,6 +207,7 @@ int main(void)
             order_and_end(kind);
             deaths(kind);
             leaving(kind);
+            two_readers(kind);
         }
         arena_begin(A);
         ref_collect(A, 1 << 30);
