@@ -25,7 +25,7 @@ PLACES: dict[str, str] = {
         ServerDiedError ShutDown StaleHandleError WorkerDiedError
         get_logger log_to_stderr
     """,
-    "procession_pool": "Pool",
+    "procession_pool": "Pool get_reusable_pool",
     "procession_process": """
         Process active_children cpu_count current_process forkserver_preload_report freeze_support
         get_all_start_methods get_start_method parent_process set_executable set_forkserver_preload

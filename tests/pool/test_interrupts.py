@@ -29,11 +29,16 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield pool
 
 
+class Alarm(Exception):
+    """What a handler of SIGALRM raises."""
+
+
 class Stepper:
     """Raises SIGINT before the n-th instruction in the pool's files."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
         self.left = step
+        self.number = number
         self.where = ""
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
@@ -44,13 +49,13 @@ class Stepper:
             self.left -= 1
             if self.left == 0:
                 self.where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(self.number)
         return self
 
 
-def interrupted_at(step: int, act: Callable[[], object]) -> str:
+def interrupted_at(step: int, act: Callable[[], object], number: int = signal.SIGINT) -> str:
     """Run *act*; return where it was interrupted, the empty string if it has fewer instructions."""
-    stepper = Stepper(step)
+    stepper = Stepper(step, number)
     try:
         sys.settrace(stepper)
         try:
@@ -59,7 +64,7 @@ def interrupted_at(step: int, act: Callable[[], object]) -> str:
             sys.settrace(None)
         # A signal of the last instructions may come here.
         time.sleep(0)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Alarm):
         assert stepper.where
     return stepper.where
 
@@ -116,6 +121,24 @@ def test_an_interrupt_at_every_instruction(pool: Any, name: str) -> None:
     assert steps_through(pool, acts(pool)[name], 1) > 100
 
 
+@pytest.mark.native_only
+@pytest.mark.timeout(300, method="thread")
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1])
+def test_other_signals_whose_handlers_raise(pool: Any, number: int) -> None:
+    def expire(number: int, frame: object) -> None:
+        raise Alarm
+
+    former = signal.signal(number, expire)
+    try:
+        time.sleep(0.01)
+        for step in range(1, 700, 13):
+            others = [pool.apply_async(tasks.same, (x,)) for x in range(3)]
+            where = interrupted_at(step, lambda: pool.map(tasks.square, range(3), 1), number)
+            check(pool, others, f"step {step}: {where}")
+    finally:
+        signal.signal(number, former)
+
+
 @pytest.mark.timeout(300)
 def test_an_interrupt_of_one_that_waits_for_another_ones_turn(pool: Any) -> None:
     # A thread leads, so the interrupted caller is told by it, or takes its place.
@@ -165,7 +188,7 @@ def test_the_programs_own_handler_is_called_and_may_be_changed(pool: Any) -> Non
     seen: list[int] = []
     former = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
     try:
-        time.sleep(0.03)
+        time.sleep(0.01)
         assert pool.apply(tasks.square, (2,)) == 4
         os.kill(os.getpid(), signal.SIGINT)
         assert pool.apply(tasks.square, (3,)) == 9
@@ -173,7 +196,7 @@ def test_the_programs_own_handler_is_called_and_may_be_changed(pool: Any) -> Non
         interrupted_at(100, lambda: pool.map(tasks.square, range(6), 1))
         assert seen == [signal.SIGINT] * 2
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        time.sleep(0.03)
+        time.sleep(0.01)
         assert pool.apply(tasks.square, (2,)) == 4
         os.kill(os.getpid(), signal.SIGINT)
         assert pool.apply(tasks.square, (3,)) == 9

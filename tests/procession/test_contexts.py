@@ -72,7 +72,7 @@ def test_every_context_has_the_whole_api() -> None:
         for name in procession.__all__
         if name not in ("SUBDEBUG", "SUBWARNING", "install") and not name.endswith(("Error", "ShutDown"))
     } - {"forkserver_preload_report", "memory", "orphaned_segments", "remove_orphans", "set_memory_limit"}
-    wanted -= {"set_oob_threshold", "share"}
+    wanted -= {"set_oob_threshold", "share", "get_reusable_pool"}
     wanted |= {"ProcessError", "BufferTooShort", "TimeoutError", "AuthenticationError", "reducer"}
     missing = {name for name in wanted if not hasattr(type(default_context), name)}
     assert not missing
@@ -159,3 +159,10 @@ def test_a_pool_takes_the_options_beyond_the_documented_ones() -> None:
         assert pool.apply(abs, (-3,)) == 3
     with pytest.raises(TypeError, match="nonsense"):
         procession.Pool(1, nonsense=1)
+
+
+def test_the_reusable_pool() -> None:
+    pool = procession.get_reusable_pool(1)
+    assert procession.get_reusable_pool() is pool and pool.apply(abs, (-3,)) == 3
+    pool.terminate()
+    pool.join()

@@ -1,4 +1,4 @@
-/* shield.h: stretches of the main thread in which an interrupt waits; shield.c */
+/* shield.h: stretches of the main thread in which signals wait; shield.c */
 #ifndef PROCESSION_SHIELD_H
 #define PROCESSION_SHIELD_H
 
@@ -6,7 +6,7 @@
 
 #include "shared.h"
 
-/* From here to the matching shield_off() a first SIGINT is only noted.  Nests; nothing in other threads than the main
+/* From here to the matching shield_off() a first SIGINT (SIGALRM, SIGTERM ...) is only noted.  Nests; nothing in other threads than the main
  * one, where no signal handler of Python runs. */
 void shield_on(void);
 /* Raises what was noted, once the outermost stretch is over. */

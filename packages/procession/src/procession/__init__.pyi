@@ -26,6 +26,7 @@ from procession_core import WorkerDiedError as WorkerDiedError
 from procession_core import get_logger as get_logger
 from procession_core import log_to_stderr as log_to_stderr
 from procession_pool import Pool as Pool
+from procession_pool import get_reusable_pool as get_reusable_pool
 from procession_process import Process as Process
 from procession_process import active_children as active_children
 from procession_process import cpu_count as cpu_count

@@ -51,6 +51,7 @@ NAMES = {
     "get_all_start_methods": "procession_process",
     "get_context": "procession._default",
     "get_logger": "procession_core",
+    "get_reusable_pool": "procession_pool",
     "get_start_method": "procession_process",
     "install": "procession._alias",
     "log_to_stderr": "procession_core",
