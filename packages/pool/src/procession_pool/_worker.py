@@ -291,7 +291,8 @@ def _prepare_memory(limit: int | None) -> _MemoryLimit | None:
     import gc
 
     # What was inherited is not looked at again, so its pages stay shared with the parent.
-    gc.freeze()
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.freeze()
     return None if limit is None else _MemoryLimit(limit)
 
 
