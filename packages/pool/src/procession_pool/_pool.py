@@ -405,7 +405,7 @@ class Pool:
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError(f"buffersize must be an int or None, not {buffersize!r}")
+            raise TypeError(f"buffersize must be an integer or None, not {buffersize!r}")
         if buffersize is not None and buffersize < 1:
             raise ValueError(f"buffersize must be None or > 0, not {buffersize}")
         policy = self._make_policy(options) if options else self._policy
