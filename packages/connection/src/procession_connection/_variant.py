@@ -9,6 +9,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-core: Any = getattr(procession_native, "core", None) if native_requested() else None
-if not hasattr(core, "bind_pipe"):
-    core = None
+core: Any = procession_native.core if native_requested() else None

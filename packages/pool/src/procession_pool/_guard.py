@@ -117,7 +117,7 @@ class PortableGuard:
         self._lead.release()
 
 
-if core is not None and hasattr(core, "Guard"):
+if core is not None:
     Guard: Any = core.Guard
     shield_on: Any = core.shield_on
     shield_off: Any = core.shield_off

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def describe() -> Main:
-    """Return ("name", module), ("path", file), ("frozen", "__main__"); None where a child cannot import ``__main__``."""
+    """Return ("name", module), ("path", file), ("frozen", "__main__"); None where no child can import ``__main__``."""
     module = sys.modules.get("__main__")
     if module is None:
         return None

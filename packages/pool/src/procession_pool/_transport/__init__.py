@@ -20,7 +20,7 @@ from ._stacks import DUMP_SIGNAL, NO_MEMORY
 TYPE_CHECKING = False
 
 # Where there is no eventfd a hub has nothing that its thread can wait for together with processes.
-if native is not None and hasattr(native, "Channel") and hasattr(os, "eventfd"):
+if native is not None and hasattr(os, "eventfd"):
     from ._native import open_hub, open_link
 else:
     if not TYPE_CHECKING:
