@@ -106,6 +106,7 @@ const char *core_slot_state(uint64_t word);
 int procession_add_shared(PyObject *module);
 int procession_add_arena(PyObject *module);
 int procession_add_life(PyObject *module);
+int procession_add_message(PyObject *module);
 int procession_add_outside(PyObject *module);
 int procession_add_sync(PyObject *module);
 int procession_add_queue(PyObject *module);

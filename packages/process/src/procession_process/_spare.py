@@ -12,7 +12,6 @@ import sys
 if sys.platform != "linux":
     raise ImportError("procession_process._spare needs Linux")
 
-from _socket import AF_UNIX, SOCK_SEQPACKET, socketpair
 from sys import modules
 
 from procession_core import default_reducer, runtime, transfer_scope
@@ -20,7 +19,7 @@ from procession_core._lifecycle import after_forkers
 
 from . import _child
 from ._bootstrap import become, flush_streams
-from ._messages import receive, send
+from ._messages import pair, receive, transmit
 from ._process import ForkServerProcess
 
 TYPE_CHECKING = False
@@ -65,11 +64,9 @@ class Rehearsal:
         flush_streams()
 
     def _receive(self) -> bytes:
-        one, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
-        send(one, self._payload, (0,))
+        one, other = pair()
+        transmit(one, self._payload, (0,))
         payload, fds = receive(other)
-        for fd in fds:
+        for fd in (*fds, one, other):
             os.close(fd)
-        one.close()
-        other.close()
         return payload

@@ -44,10 +44,8 @@ if sys.platform != "linux":
 
 from _signal import SIG_IGN, default_int_handler  # type: ignore[import-not-found]
 from _signal import signal as set_handler
-from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from _thread import _count as count_threads
 from select import EPOLLIN, EPOLLOUT, epoll
-from struct import pack, unpack
 
 from procession_core import runtime
 
@@ -55,7 +53,7 @@ from . import _child, _door
 from ._bootstrap import flush_and_exit, flush_streams
 from ._fds import set_received
 from ._main import import_main
-from ._messages import MAX_FDS, receive, send
+from ._messages import pair, receive, transmit
 from ._native import (
     attach,
     begin_child,
@@ -86,22 +84,22 @@ _REPORT_LIMIT = 60_000
 class _Client:
     """One process that asks for children."""
 
-    __slots__ = ("pending", "sock")
+    __slots__ = ("fd", "pending")
 
-    def __init__(self, sock: socket) -> None:
-        self.sock = sock
+    def __init__(self, fd: int) -> None:
+        self.fd = fd  # -1 when it is gone
         self.pending: list[bytes] = []
 
 
 class _Spare:
     """A child that has no client yet."""
 
-    __slots__ = ("pid", "pidfd", "sock")
+    __slots__ = ("fd", "pid", "pidfd")
 
-    def __init__(self, pid: int, pidfd: int, sock: socket) -> None:
+    def __init__(self, pid: int, pidfd: int, fd: int) -> None:
         self.pid = pid
         self.pidfd = pidfd
-        self.sock = sock
+        self.fd = fd
 
 
 class _Zygote:
@@ -117,14 +115,12 @@ class _Zygote:
             int, tuple[int, _Client, tuple[int, int] | None]
         ] = {}  # pidfd -> pid, client, slot
         self.door_reads = door_reads
-        self.door = socket(fileno=self.door_reads)
         self.poller.register(self.door_reads, EPOLLIN)
         self.owner = self.add_client(owner)
 
     def add_client(self, fd: int) -> _Client:
-        sock = socket(fileno=fd)
-        sock.setblocking(False)
-        client = self.clients[fd] = _Client(sock)
+        os.set_blocking(fd, False)
+        client = self.clients[fd] = _Client(fd)
         self.poller.register(fd, EPOLLIN)
         return client
 
@@ -132,36 +128,38 @@ class _Zygote:
         """Send, or keep for later what a client with a full buffer does not take. A dead client gets
         nothing.
         """
-        if client.pending and not fds:
-            client.pending.append(message)
-            return
         try:
+            if not client.pending:
+                try:
+                    transmit(client.fd, message, fds)
+                    return
+                except BlockingIOError:
+                    pass
             if fds:
-                client.sock.setblocking(True)  # the client waits for this one
+                os.set_blocking(client.fd, True)  # the client waits for this one
                 try:
                     self.flush(client)
-                    send(client.sock, message, fds)
+                    transmit(client.fd, message, fds)
                 finally:
-                    client.sock.setblocking(False)
+                    os.set_blocking(client.fd, False)
             else:
-                client.sock.send(message)
-        except BlockingIOError:
-            client.pending.append(message)
-            self.poller.modify(client.sock.fileno(), EPOLLIN | EPOLLOUT)
+                client.pending.append(message)
+                self.poller.modify(client.fd, EPOLLIN | EPOLLOUT)
         except OSError:
             pass
 
     def flush(self, client: _Client) -> None:
         while client.pending:
-            client.sock.send(client.pending[0])
+            transmit(client.fd, client.pending[0], ())
             del client.pending[0]
-        self.poller.modify(client.sock.fileno(), EPOLLIN)
+        self.poller.modify(client.fd, EPOLLIN)
 
     def drop(self, fd: int) -> None:
         client = self.clients.pop(fd)
         self.poller.unregister(fd)
-        client.sock.close()
-        client.pending.clear()  # a send on the closed socket fails, as one to a dead client does
+        os.close(fd)
+        client.fd = -1  # a send fails, as one to a dead client does
+        client.pending.clear()
 
     def serve(self) -> None:
         while self.clients or self.children:
@@ -186,13 +184,13 @@ class _Zygote:
                         self.listen(fd, client)
 
     def open_door(self) -> None:
-        _, fds = receive(self.door)
+        _, fds = receive(self.door_reads)
         for fd in fds:
             self.add_client(fd)
 
     def listen(self, fd: int, client: _Client) -> None:
         try:
-            message, fds = receive(client.sock)
+            message, fds = receive(client.fd)
         except BlockingIOError:
             return
         except OSError:
@@ -218,7 +216,7 @@ class _Zygote:
             fds += (go_reads, go_writes)
             pid = os.fork()
         except OSError as error:
-            self.send(client, b"E" + pack("<I", error.errno or 0))
+            self.send(client, b"E" + _u32(error.errno or 0))
         else:
             if pid == 0:
                 if is_severed():
@@ -230,7 +228,7 @@ class _Zygote:
             except MemoryError:
                 os.kill(pid, 9)
                 os.waitpid(pid, 0)
-                self.send(client, b"E" + pack("<I", errno.ENOMEM))
+                self.send(client, b"E" + _u32(errno.ENOMEM))
             else:
                 self.adopt(pid, client, slot)
                 os.write(go_writes, b"g")
@@ -249,23 +247,22 @@ class _Zygote:
             spare = __import__(f"{__package__}._spare", fromlist=("Rehearsal",))
             self.rehearsal = spare.Rehearsal()
             self.rehearsal.run()  # so that the children find warm caches
-        flush_streams()
         try:
-            mine, its = socketpair(AF_UNIX, SOCK_SEQPACKET)
+            mine, its = pair()
         except OSError:
             return
         try:
             pid = os.fork()
             if pid == 0:
-                mine.close()
+                os.close(mine)
                 self.become_spare(its)
             self.adopt_spare(pid, mine)
         except (OSError, MemoryError):
-            mine.close()
+            os.close(mine)
         finally:
-            its.close()
+            os.close(its)
 
-    def adopt_spare(self, pid: int, sock: socket) -> None:
+    def adopt_spare(self, pid: int, fd: int) -> None:
         try:
             forked(pid)
             pidfd = os.pidfd_open(pid)
@@ -274,7 +271,7 @@ class _Zygote:
             os.waitpid(pid, 0)
             raise
         self.poller.register(pidfd, EPOLLIN)
-        self.spare = _Spare(pid, pidfd, sock)
+        self.spare = _Spare(pid, pidfd, fd)
 
     def use_spare(self, spare: _Spare, client: _Client, message: bytes, fds: list[int]) -> bool:
         """Let *spare* be the child that *message* asks for; False if it has died."""
@@ -286,15 +283,15 @@ class _Zygote:
         self.spare = None
         self.children[spare.pidfd] = (spare.pid, client, slot)
         try:
-            send(spare.sock, message, [*fds, client.sock.fileno()], MAX_FDS + 1)
+            transmit(spare.fd, message, [*fds, client.fd])
         except OSError:
             pass  # it was killed a moment ago: a child that has not come far
-        self.send(client, b"P" + pack("<I", spare.pid), (spare.pidfd,))
+        self.send(client, b"P" + _u32(spare.pid), (spare.pidfd,))
         try:
-            spare.sock.send(b"g")
+            transmit(spare.fd, b"g", ())
         except OSError:
             pass
-        spare.sock.close()
+        os.close(spare.fd)
         os.sched_yield()  # it is the child's turn; the next spare has time
         return True
 
@@ -305,7 +302,7 @@ class _Zygote:
             note_exit(spare.pid, 0)
             self.poller.unregister(spare.pidfd)
             os.close(spare.pidfd)
-            spare.sock.close()
+            os.close(spare.fd)
 
     def adopt(self, pid: int, client: _Client, slot: tuple[int, int] | None) -> None:
         try:
@@ -313,11 +310,11 @@ class _Zygote:
         except OSError as error:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
-            self.send(client, b"E" + pack("<I", error.errno or 0))
+            self.send(client, b"E" + _u32(error.errno or 0))
             return
         self.children[pidfd] = (pid, client, slot)
         self.poller.register(pidfd, EPOLLIN)
-        self.send(client, b"P" + pack("<I", pid), (pidfd,))
+        self.send(client, b"P" + _u32(pid), (pidfd,))
 
     def reap(self, pidfd: int) -> None:
         pid, client, slot = self.children[pidfd]
@@ -328,7 +325,7 @@ class _Zygote:
         self.poller.unregister(pidfd)
         os.close(pidfd)
         set_exit_status(slot, status)
-        self.send(client, b"S" + pack("<II", pid, status))
+        self.send(client, b"S" + _u32(pid) + _u32(status))
         if self.clients:
             self.want_spare()
 
@@ -345,26 +342,26 @@ class _Zygote:
             close(pidfd)
         if self.spare is not None:
             close(self.spare.pidfd)
-            self.spare.sock.close()
+            close(self.spare.fd)
 
     def become_child(self, client: _Client, message: bytes, fds: list[int], go: int) -> NoReturn:
         code = 1
         try:
-            self.forget(client.sock.fileno())
+            self.forget(client.fd)
             if not os.read(go, 1):
-                _tell(client.sock)
+                _tell(client.fd)
             os.close(go)
-            client.sock.close()
+            os.close(client.fd)
             code = _work(message, fds)
         finally:
             flush_and_exit(code)
 
-    def become_spare(self, sock: socket) -> NoReturn:
+    def become_spare(self, fd: int) -> NoReturn:
         code = 1
         try:
             self.forget()
             if begin_child is None or begin_child("forkserver-spare", False):
-                code = self.await_message(sock)
+                code = self.await_message(fd)
         except BaseException:
             import traceback
 
@@ -373,34 +370,38 @@ class _Zygote:
         finally:
             flush_and_exit(code)
 
-    def await_message(self, sock: socket) -> int:
+    def await_message(self, fd: int) -> int:
         """In a spare: get ready, wait, and be what the message says; return the exit code."""
         if self.rehearsal is not None:
             self.rehearsal.run()
-        message, fds = receive(sock)
+        message, fds = receive(fd)
         if not message:
             leave()
             return 0
         move(_slot_of(message))
-        client = socket(fileno=fds.pop())
-        if not sock.recv(1):
+        client = fds.pop()
+        if not os.read(fd, 1):
             _tell(client)
-        client.close()
-        sock.close()
+        os.close(client)
+        os.close(fd)
         return _work(message, fds)
 
 
-def _tell(client: socket) -> None:
+def _tell(client: int) -> None:
     """Say to *client* in the place of a zygote that was killed that this process is its child."""
     pid = os.getpid()
     pidfd = os.pidfd_open(pid)
-    client.setblocking(True)
-    send(client, b"Q" + pack("<I", pid), (pidfd,))
+    os.set_blocking(client, True)
+    transmit(client, b"Q" + _u32(pid), (pidfd,))
     os.close(pidfd)
 
 
+def _u32(number: int) -> bytes:
+    return number.to_bytes(4, "little")
+
+
 def _slot_of(message: bytes) -> tuple[int, int] | None:
-    slot, generation = unpack("<QQ", message[1:_HEAD])
+    slot, generation = int.from_bytes(message[1:9], "little"), int.from_bytes(message[9:_HEAD], "little")
     return None if slot == _NO_SLOT else (slot, generation)
 
 
@@ -457,6 +458,7 @@ def main(fds: list[int], unblock: bool) -> None:
         zygote.send(zygote.owner, b"R" + dumps(failed[: _REPORT_LIMIT // 6000]))
         if not failed or wish != "fail":
             gc.freeze()
+            flush_streams()
             zygote.serve()
         code = 0
     except BaseException:
@@ -471,9 +473,7 @@ def main(fds: list[int], unblock: bool) -> None:
 
 def _take_order(owner: int) -> tuple[Preparation, tuple[list[str], list[str], str]]:
     """Wait for the owner's first message: the preparation, and the modules to be loaded."""
-    sock = socket(fileno=owner)
-    message, fds = receive(sock)
-    sock.detach()
+    message, fds = receive(owner)
     if not message:
         os._exit(0)  # the owner is gone
     if len(message) > 1:

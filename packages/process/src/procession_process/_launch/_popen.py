@@ -8,6 +8,7 @@ import sys
 if sys.platform == "win32":
     raise ImportError("procession_process._launch._popen needs POSIX")
 
+import select  # noqa: F401 -- join() needs it, and may come when no descriptor is left to load it with
 from _thread import allocate_lock
 
 from .._death import Death, examine
@@ -59,7 +60,6 @@ class BasePopen:
             os.waitpid(pid, 0)
             raise
         self.pid = pid
-        import select  # noqa: F401 -- join() needs it, and may come when no descriptor is left to load it with
 
     # ---- the end -------------------------------------------------------------------------------------------
 

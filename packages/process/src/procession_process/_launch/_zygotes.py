@@ -65,7 +65,7 @@ class Connection:
         ImportError if a module could not be preloaded and was to be.
         """
         try:
-            send(self.sock, b"F" + pack("<QQ", *(slot or _NO_SLOT)) + payload, fds)
+            send(self.sock.fileno(), b"F" + pack("<QQ", *(slot or _NO_SLOT)) + payload, fds)
         except OSError:
             self.fail()
             raise EOFError(_GONE) from None
@@ -93,7 +93,7 @@ class Connection:
         with self._reading:
             while not self.broken:
                 try:
-                    message, fds = receive(self.sock)
+                    message, fds = receive(self.sock.fileno())
                 except BlockingIOError:
                     return
                 except ConnectionResetError:
@@ -243,16 +243,14 @@ def _connect() -> Connection | None:
     if _door.door < 0:
         return None
     mine, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
-    door = socket(fileno=_door.door)
     try:
-        send(door, b"C", [theirs.fileno()])
+        send(_door.door, b"C", [theirs.fileno()])
     except OSError:
         os.close(_door.door)
         _door.door = -1
         mine.close()
         return None
     finally:
-        door.detach()
         theirs.close()
     return _connection_on(mine, None)
 
@@ -270,7 +268,7 @@ def _start_zygote() -> Connection:
     try:
         message = _order(transfer, connection)
         try:
-            send(boot.sock, message, transfer.fds)
+            send(boot.sock.fileno(), message, transfer.fds)
         except OSError:
             connection.fail()  # it was killed
     except BaseException:
