@@ -4,8 +4,7 @@ It speaks over SOCK_SEQPACKET pairs, so that every message is whole or not there
 
 | direction | message | with descriptors |
 | --- | --- | --- |
-| owner to zygote, first | ``B`` payload: the preparation, what to load | those that extras sent; a payload that is
-not in the message is the last |
+| owner to zygote, first | ``B`` payload: the preparation, what to load | as with ``F`` |
 | client to zygote | ``F`` slot generation (two u64; both 2**64-1 without the C core) payload | those of the start; a
 payload that is not in the message is the last |
 | zygote to client | ``R`` pickle of [(module, traceback)]: first message to the owner, what could not be preloaded | |
@@ -17,19 +16,17 @@ payload that is not in the message is the last |
 | zygote to spare | ``g``: the client was told | |
 | anyone to the door | ``C``: a new client | its end of a pair |
 
-The pidfd is opened before the child can be reaped, so it is the child's for sure. The status goes to the
-client that asked for the child, because only a parent can wait for a status and the zygote is the parent. A
-new child waits for one byte, which is written after the client was told. If the end comes instead, the zygote
-was killed in that moment, and maybe had told the client: the child tells it then, over the connection that it
-keeps open until it is past this point, and goes. A client to which ``Q`` names the child that it knows of
-already ignores it; one that sees the end of the connection without either knows that nothing was started, and
-may ask another zygote.
+The pidfd is opened before the child can be reaped, so it is the child's for sure. The status goes to the client that
+asked for the child, because only a parent can wait for a status and the zygote is the parent. A new child waits for
+one byte, which is written after the client was told. If the end comes instead, the zygote was killed in that moment,
+and maybe had told the client: the child tells it then, over the connection that it keeps open until it is past this
+point, and goes. A client to which ``Q`` names the child that it knows of already ignores it; one that sees the end of
+the connection without either knows that nothing was started, and may ask another zygote.
 
 From the first start on there is a *spare*: a child forked ahead, with all done that does not depend on what it will
 be, which waits for the message that tells it. The next one is forked while it works. It ends with the zygote. A
 zygote with threads, which a preloaded module has started, has none: what they change, a child must have.
-
-The zygote ends when its owner, all clients and all children are gone.
+The zygote itself ends when its owner, all clients and all children are gone.
 """
 
 from __future__ import annotations
