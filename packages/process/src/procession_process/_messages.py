@@ -45,14 +45,20 @@ else:
         socket,
         socketpair,
     )
+    from errno import EBADF
     from struct import pack, unpack
+
+    def _open(fd: int) -> socket:
+        if fd < 0:
+            raise OSError(EBADF, "the connection is closed")  # as the core, not ValueError
+        return socket(AF_UNIX, SOCK_SEQPACKET, 0, fd)
 
     def pair() -> tuple[int, int]:
         one, other = socketpair(AF_UNIX, SOCK_SEQPACKET)
         return one.detach(), other.detach()
 
     def transmit(fd: int, message: bytes, fds: Sequence[int]) -> None:
-        sock = socket(AF_UNIX, SOCK_SEQPACKET, 0, fd)
+        sock = _open(fd)
         try:
             if fds:
                 control = [(SOL_SOCKET, SCM_RIGHTS, pack(f"{len(fds)}i", *fds))]
@@ -63,7 +69,7 @@ else:
             sock.detach()
 
     def receive(fd: int) -> tuple[bytes, list[int]]:
-        sock = socket(AF_UNIX, SOCK_SEQPACKET, 0, fd)
+        sock = _open(fd)
         try:
             message, ancillary, _, _ = sock.recvmsg(_MAX_BYTES, CMSG_LEN(4 * (MAX_FDS + 1)), MSG_CMSG_CLOEXEC)
         finally:

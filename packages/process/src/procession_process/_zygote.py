@@ -125,6 +125,8 @@ class _Zygote:
         """Send, or keep for later what a client with a full buffer does not take. A dead client gets
         nothing.
         """
+        if client.fd < 0:
+            return
         try:
             if not client.pending:
                 try:
@@ -155,7 +157,7 @@ class _Zygote:
         client = self.clients.pop(fd)
         self.poller.unregister(fd)
         os.close(fd)
-        client.fd = -1  # a send fails, as one to a dead client does
+        client.fd = -1
         client.pending.clear()
 
     def serve(self) -> None:
