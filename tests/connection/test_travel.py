@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
 import pytest
 
-from procession_connection import Client, Listener, wait
+from procession_connection import Client, Listener, Pipe, wait
 
 procession = pytest.importorskip("procession")
 
@@ -187,3 +188,79 @@ def test_a_socket_as_argument(context):
         assert ours.recv(100) == b""
     process.join(30)
     assert process.exitcode == 0
+
+
+def serve(thing):
+    """Answer once on whatever came, and close it."""
+    with thing:
+        if isinstance(thing, socket.socket):
+            thing.sendall(thing.recv(100).upper())
+        elif isinstance(thing, Listener):
+            with thing.accept() as accepted:
+                accepted.send(accepted.recv().upper())
+        else:
+            thing.send(thing.recv().upper())
+
+
+def serve_from(carrier):
+    serve(carrier.recv() if hasattr(carrier, "recv") else carrier.get())
+
+
+def ask(connection):
+    with connection:
+        connection.send("question")
+        return connection.recv()
+
+
+def ask_socket(sock):
+    with sock:
+        sock.sendall(b"question")
+        return sock.recv(100).decode()
+
+
+def made(kind):
+    """Return a thing to send away, and what asks whoever has it then."""
+    if kind == "socket":
+        ours, theirs = socket.socketpair()
+        return theirs, lambda: ask_socket(ours)
+    if kind == "pipe":
+        ours, theirs = Pipe()
+        return theirs, lambda: ask(ours)
+    listener = Listener(("127.0.0.1", 0))
+    if kind == "listener":
+        return listener, lambda: ask(Client(listener.address))
+    client = Client(listener.address)
+    with listener:
+        return listener.accept(), lambda: ask(client)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "accepted", "listener", "socket"])
+@pytest.mark.parametrize(
+    "way", ["pipe", "one-way pipe", "Queue", "SimpleQueue", "pool", "manager", "argument"]
+)
+def test_everything_on_every_way(context, way, kind):
+    thing, question = made(kind)
+    with contextlib.ExitStack() as stack:
+        if way == "pool":
+            result = stack.enter_context(context.Pool(1)).apply_async(serve, (thing,))
+            assert question() == "QUESTION"
+            result.get(30)
+            thing.close()
+            return
+        if way == "argument":
+            process = context.Process(target=serve, args=(thing,))
+            process.start()
+        else:
+            if way == "manager":
+                put = carrier = stack.enter_context(context.Manager()).Queue()
+            elif "pipe" in way:
+                carrier, put = context.Pipe(duplex=way == "pipe")
+            else:
+                put = carrier = getattr(context, way)()
+            process = context.Process(target=serve_from, args=(carrier,))
+            process.start()
+            (put.send if "pipe" in way else put.put)(thing)
+        assert question() == "QUESTION"
+        process.join(30)
+        assert process.exitcode == 0
+        thing.close()
