@@ -164,3 +164,58 @@ def test_a_reader_sees_the_death_of_the_only_writer(leak_check):
     with pytest.raises(EOFError):
         reader.recv()
     reader.close()
+
+
+def send_and_die(client):
+    threading.Timer(0.3, die).start()
+    client.send_bytes(bytes(200_000_000))  # more than any socket holds
+    die()
+
+
+def receive_and_die(client):
+    client.poll(None)
+    die()
+
+
+STAGES = {
+    "connected": lambda client: die(),
+    "between messages": lambda client: (client.send("one"), die()),
+    "sending": lambda client: (client.send("one"), send_and_die(client)),
+    "receiving": lambda client: (client.send("one"), receive_and_die(client)),
+}
+
+
+@pytest.mark.parametrize("side", ["client", "listener"])
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("key", [None, KEY], ids=["no key", "key"])
+@pytest.mark.parametrize("family", ["packets", "AF_UNIX", "AF_INET"])
+def test_a_peer_killed_after_the_handshake(family, key, stage, side, tmp_path, leak_check):
+    address = {"packets": None, "AF_UNIX": str(tmp_path / "socket"), "AF_INET": ("127.0.0.1", 0)}[family]
+    with Listener(address, None if address else "AF_UNIX", authkey=key) as listener:
+        if side == "client":
+            pid = forked(lambda: STAGES[stage](Client(listener.address, authkey=key)))
+            connection = listener.accept()
+        else:
+            pid = forked(lambda: STAGES[stage](listener.accept()))
+            connection = Client(listener.address, authkey=key)
+        with connection:
+            if stage != "connected":
+                assert connection.recv() == "one"
+            if stage == "receiving":
+                with pytest.raises(OSError):
+                    while True:
+                        connection.send_bytes(bytes(1_000_000))
+            elif stage == "sending":
+                assert killed(pid)
+                pid = None
+                with pytest.raises(OSError):
+                    connection.recv_bytes()
+            else:
+                with pytest.raises((EOFError, ConnectionResetError)):
+                    connection.recv()
+        assert pid is None or killed(pid)
+        # The listener serves the next one, where it is still this process's.
+        thread = threading.Thread(target=lambda: Client(listener.address, authkey=key).close())
+        thread.start()
+        listener.accept().close()
+        thread.join()
