@@ -24,6 +24,7 @@ typedef struct {
 } SharedObject;
 
 extern PyTypeObject *shared_type;            /* _core.Shared */
+extern PyTypeObject *bag_type;               /* _core.Bag; Pipe derives from it */
 extern uint32_t core_events;                 /* counts what this process has heard of the others: waits that are over, deaths */
 
 /* How a function with METH_FASTCALL stands in a table. */
@@ -110,7 +111,10 @@ int procession_add_message(PyObject *module);
 int procession_add_outside(PyObject *module);
 int procession_add_sync(PyObject *module);
 int procession_add_queue(PyObject *module);
+int procession_add_bag(PyObject *module);
+int procession_add_ring(PyObject *module);
 int procession_add_frame(PyObject *module);
+int procession_add_frame_end(PyObject *module);
 int procession_add_value(PyObject *module);
 int procession_add_array(PyObject *module);
 int procession_add_mapping(PyObject *module);

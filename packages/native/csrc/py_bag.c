@@ -2,8 +2,6 @@
 #include "py_arena.h"
 #include "bag.h"
 
-#include "py_bag.h"
-
 PyTypeObject *bag_type;
 
 static PyObject *bag_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)

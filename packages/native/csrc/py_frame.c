@@ -1,10 +1,8 @@
 /* py_frame.c: frames, poll and wait for Python.  The descriptor and the kind come with each call; no state is kept. */
 #define _GNU_SOURCE
 #include "py_arena.h"
-#include "py_bag.h"
 #include "py_frame.h"
 #include "py_plain.h"
-#include "py_ring.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -332,8 +330,4 @@ static PyMethodDef methods[] = {
     { NULL, NULL, 0, NULL },
 };
 
-int procession_add_frame(PyObject *module)
-{
-    if (procession_add_bag(module) < 0 || procession_add_ring(module) < 0 || procession_add_frame_end(module) < 0) return -1;
-    return PyModule_AddFunctions(module, methods);
-}
+int procession_add_frame(PyObject *module) { return PyModule_AddFunctions(module, methods); }

@@ -11,6 +11,4 @@ int frame_read_rest(struct frame_in *in, char *to);  /* the payload; as frame_re
 PyObject *frame_read_whole(struct frame_in *in); /* the payload, as bytes */
 PyObject *frame_readable(int fd, PyObject *timeout);     /* whether it is within timeout seconds (None: for ever) */
 
-int procession_add_frame_end(PyObject *module);
-
 #endif

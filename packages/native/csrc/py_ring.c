@@ -2,9 +2,7 @@
  * view of it.  Waiting on many: py_ring_wait.c. */
 #define _GNU_SOURCE
 #include "py_queue.h"
-#include "py_bag.h"
 #include "py_plain.h"
-#include "py_ring.h"
 #include "py_ring_end.h"
 #include "py_stream.h"
 
