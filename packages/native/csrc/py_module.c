@@ -176,10 +176,9 @@ static PyMethodDef methods[] = {
 /* The types come before those that derive from them. */
 static int (*const parts[])(PyObject *module) = {
     procession_add_shared, procession_add_arena, procession_add_life, procession_add_message, procession_add_outside,
-    procession_add_sync,
-    procession_add_queue, procession_add_bag, procession_add_ring, procession_add_frame, procession_add_frame_end,
-    procession_add_value, procession_add_array, procession_add_mapping, procession_add_names, procession_add_beside,
-    procession_add_pack, procession_add_channel, procession_add_guard,
+    procession_add_sync, procession_add_queue, procession_add_bag, procession_add_ring, procession_add_frame,
+    procession_add_frame_end, procession_add_value, procession_add_array, procession_add_mapping, procession_add_names,
+    procession_add_beside, procession_add_pack, procession_add_channel, procession_add_guard,
 };
 
 static int exec_module(PyObject *module)
