@@ -23,12 +23,10 @@ from procession_pool import (
     SoftTimeoutError,
     TaskTimeoutError,
 )
-from procession_shm import native
 from procession_synchronize import Lock
 
 from . import tasks
 
-VARIANT = "portable" if native is None else "native"
 DEATHS = ["crash", "segfault", "exit"]
 ERRORS = {"sysexit": SystemExit, "raise": RuntimeError, "interrupt": KeyboardInterrupt}
 
@@ -75,6 +73,7 @@ def test_deaths(make_pool: Callable[..., Any], name: str) -> None:
     assert pool.apply(tasks.square, (3,)) == 9
 
 
+@pytest.mark.native_only  # without the core the lock of a dead process stays locked
 @pytest.mark.parametrize("name", [*DEATHS, *ERRORS])
 def test_disasters_of_who_holds_a_shared_lock(make_pool: Callable[..., Any], name: str) -> None:
     lock = Lock()
@@ -82,11 +81,11 @@ def test_disasters_of_who_holds_a_shared_lock(make_pool: Callable[..., Any], nam
     assert pool.map(tasks.with_shared_lock, [None] * 4, 1) == ["done"] * 4
     with pytest.raises(WorkerDiedError if name in DEATHS else ERRORS[name]):
         pool.apply(tasks.with_shared_lock, (name,))
-    if name in DEATHS and VARIANT == "native":
+    if name in DEATHS:
         # Who waits is told, and nobody waits for ever.
         with pytest.raises(OwnerDiedError):
             pool.apply_async(tasks.with_shared_lock, (None,)).get(60)
-    elif name not in DEATHS:
+    else:
         assert pool.map(tasks.with_shared_lock, [None] * 4, 1) == ["done"] * 4
     assert pool.apply(tasks.square, (3,)) == 9
 
@@ -253,9 +252,8 @@ def test_a_memory_limit_that_small_objects_use_up(make_pool: Callable[..., Any])
     # Nothing is left then, not even for the report, which needs some.
     pool = make_pool(1, memory_limit=LIMIT)
     first = pool._pool[0]
-    with pytest.raises(MemoryError) as caught:
+    with pytest.raises(MemoryError):
         pool.apply(tasks.hoard)
-    assert "hoard" in str(caught.value.__cause__)
     first.join(60)
     assert first.exitcode == 0
     assert pool.apply(tasks.square, (3,)) == 9

@@ -111,6 +111,27 @@ def test_they_end_with_a_parent_that_is_killed() -> None:
     wait_until(lambda: all(map(gone, pids)))
 
 
+def test_they_end_when_their_parent_becomes_another_program() -> None:
+    code = """
+        import os, sys
+        from procession_pool import Pool
+        pool = Pool(6)
+        print(*[worker.pid for worker in pool._pool], flush=True)
+        os.execv(sys.executable, [sys.executable, "-c", "input()"])
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    pids = [int(word) for word in child.stdout.readline().split()]
+    assert len(pids) == 6
+    wait_until(lambda: all(map(gone, pids)))
+    child.communicate("\n", timeout=30)
+
+
 def test_the_thread_that_made_the_pool_may_end() -> None:
     pools: list[Any] = []
     thread = threading.Thread(target=lambda: pools.append(Pool(4, context=FORK)))

@@ -13,6 +13,7 @@
 #include "channel_hold.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -102,11 +103,18 @@ static void hold(void)
     sigemptyset(&open);
     sigaddset(&open, ORPHANED);
     pthread_sigmask(SIG_UNBLOCK, &open, &mask);
+    /* The copy of the write end would keep the others from noticing that the parent is gone, or has become another program. */
+    int watch = -1;
+    if (held.life_read >= 0 && dup2(held.life_read, held.life_write) >= 0) {
+        fcntl(held.life_write, F_SETFD, FD_CLOEXEC);
+        watch = os_die_when_closed(held.life_read);
+    }
     /* It comes when the thread that forked ends, too, which does no harm. */
     if (os_signal_at_parents_end(ORPHANED)) {
         sleep_until_needed(held.channel);
         os_signal_at_parents_end(0);
     }
+    if (watch >= 0) close(watch);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     give_signals_back(old, taken);
 }

@@ -10,6 +10,7 @@ struct held_fork {
     struct channel *channel;   /* what it waits for */
     char stop;                 /* first byte of the message that lets it end */
     char name[64];
+    int life_read, life_write; /* the pipe by which daemonic children notice the end of this process; -1: there is none */
     pid_t parent;
 };
 

@@ -218,15 +218,16 @@ static PyObject *channel_times(Channel *self, PyObject *Py_UNUSED(none))
 }
 
 PyDoc_STRVAR(hold_fork_doc,
-"hold_fork(name, stop)\n\n"
+"hold_fork(name, stop, life_read, life_write)\n\n"
 "The child of this thread's next fork, a process of that name, sleeps within the fork until it has been sent something\n"
-"here; if that is a message that begins with the byte stop, it ends.");
+"here; if that is a message that begins with the byte stop, it ends.  It dies when nobody has the write end of the life\n"
+"pipe, and its own copy becomes a read end (-1: there is no such pipe).");
 static PyObject *channel_hold(Channel *self, PyObject *args)
 {
     const char *name;
     int stop;
     struct held_fork held = {.channel = self->c};
-    if (!PyArg_ParseTuple(args, "si", &name, &stop)) return NULL;
+    if (!PyArg_ParseTuple(args, "siii", &name, &stop, &held.life_read, &held.life_write)) return NULL;
     held.stop = (char)stop;
     strncpy(held.name, name, sizeof held.name - 1);
     channel_hold_fork(&held);
@@ -345,7 +346,7 @@ static PyObject *channel_next(Channel *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "d", &timeout)) return NULL;
     struct channel *c = self->c;
     channel_raise_noted();
-    if (still_worker(self) < 0) return NULL;
+    if (PyErr_CheckSignals() < 0 || still_worker(self) < 0) return NULL;
     uint64_t begun = 0, limit = timeout < 0 ? UINT64_MAX : (uint64_t)(timeout * 1e9);
     for (;;) {
         uint64_t tail = SH_PEEK(&c->t_tail), head = SH_GET(&c->t_head);

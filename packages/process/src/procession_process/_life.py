@@ -54,6 +54,11 @@ def read_end() -> int:
     return _ends[0]
 
 
+def ends() -> tuple[int, int]:
+    """Return both ends of this process's life pipe, -1 and -1 if there is none."""
+    return _ends or (-1, -1)
+
+
 def take_inherited() -> int:
     """In a forked child: return the read end of the parent's life pipe, now this process's own, or -1."""
     global _inherited

@@ -36,11 +36,13 @@ class _Prepared(Popen):
         self._stack_fd = new_stack_file()
 
 
-def start_all(processes: Sequence[BaseProcess], before: Sequence[Callable[[], object] | None] = ()) -> None:
+def start_all(
+    processes: Sequence[BaseProcess], before: Sequence[Callable[[int, int], object] | None] = ()
+) -> None:
     """Start *processes*, in their order. Where they are forked by this library's own launcher, in one go.
 
     *before* has, for each of them, what is to be called right before its fork, if it is forked so and its class leaves
-    ``run()`` as it is.
+    ``run()`` as it is: with the two ends of the pipe by which daemonic children notice the end of this process, or -1.
 
     Raises what ``start()`` raises; those before the one that could not be started are running then.
     """
@@ -72,7 +74,9 @@ _run = BaseProcess.run
 _bootstrap = BaseProcess._bootstrap
 
 
-def _fork_all(processes: Sequence[BaseProcess], before: Iterable[Callable[[], object] | None]) -> None:
+def _fork_all(
+    processes: Sequence[BaseProcess], before: Iterable[Callable[[int, int], object] | None]
+) -> None:
     _children.reap()
     flush_streams()
     stdin = prepare_stdin()
@@ -91,7 +95,7 @@ def _fork_all(processes: Sequence[BaseProcess], before: Iterable[Callable[[], ob
     try:
         for process, popen, prepare in zip(processes, popens, before, strict=False):
             if prepare is not None:
-                prepare()
+                prepare(*_life.ends())
             pid = fork()
             if pid == 0:
                 popen._run(process, stdin, plain)

@@ -105,9 +105,9 @@ class NativeLink:
     def started(self) -> None:
         """The worker has its side."""
 
-    def hold(self, name: str, stop: bytes) -> None:
+    def hold(self, name: str, stop: bytes, life_read: int, life_write: int) -> None:
         """Let the worker that is forked next sleep until it is sent something; it ends if that is *stop*."""
-        self.channel.hold_fork(name, stop[0])
+        self.channel.hold_fork(name, stop[0], life_read, life_write)
 
     def hold_none(self) -> None:
         """It was not forked."""
