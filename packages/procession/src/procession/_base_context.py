@@ -223,15 +223,28 @@ class BaseContext:
         initializer: Callable[..., object] | None = None,
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
-        **options: Any,
+        *,
+        timeout: float | None = None,
+        soft_timeout: float | None = None,
+        retries: int = 0,
+        backoff: float = 0.0,
+        retry_on: Any = None,
+        memory_limit: int | None = None,
+        on_exit: Callable[[], object] | None = None,
+        idle_timeout: float | None = None,
+        daemon: bool = True,
     ) -> Any:
         """Return a pool of worker processes that are started by this context's method.
 
-        *options* are those of ``procession_pool.Pool`` beyond the documented parameters: ``timeout``,
-        ``soft_timeout``, ``retries``, ``memory_limit`` and so on.
+        The parameters are those of ``procession_pool.Pool``, which describes them. They are named one by one, so that
+        a misspelt one is refused here and by this method's name, as CPython does.
         """
         make = load("procession_pool").Pool
-        return make(processes, initializer, initargs, maxtasksperchild, context=self.get_context(), **options)
+        return make(
+            processes, initializer, initargs, maxtasksperchild, self.get_context(), timeout=timeout,
+            soft_timeout=soft_timeout, retries=retries, backoff=backoff, retry_on=retry_on, memory_limit=memory_limit,
+            on_exit=on_exit, idle_timeout=idle_timeout, daemon=daemon,
+        )  # fmt: skip
 
     def Manager(self) -> Any:
         """Return a started SyncManager: objects that live in a server process and are used through proxies."""
