@@ -107,7 +107,7 @@ class ThreadChannel:
     ) -> tuple[int, int]:
         # The claim is one append or pop of a list of indices, which the GIL or the list's own lock makes atomic.
         tasks = deque(enumerate(items[start:stop]))
-        self.batches.append([batch, self.functions[slot], mode, tasks])
+        self.batches.append([batch, self.functions[slot], mode, tasks, stop - start])
         self.bell.set()
         return stop - start, batch
 
@@ -115,17 +115,17 @@ class ThreadChannel:
         for entry in list(self.batches):
             if entry[0] == position:
                 tasks = entry[3]
-                count = None
+                end = entry[4]
                 while True:
+                    # Nothing is taken out that stays: the thread would take the batch for finished meanwhile.
                     try:
-                        index, item = tasks.pop()
-                    except IndexError:
-                        return (0, 0) if count is None else (count, count)
-                    count = index if count is None else min(count, index)
-                    if index < limit:
-                        tasks.append((index, item))
-                        first = tasks[0][0] if tasks else index + 1
-                        return first, index + 1
+                        index = tasks[-1][0]
+                        if index < limit:
+                            return tasks[0][0], index + 1
+                        tasks.pop()
+                    except IndexError:  # the thread has the rest
+                        return end, end
+                    end = index
         return None
 
     def ready(self) -> bool:
@@ -169,7 +169,7 @@ def run_thread(crew: ThreadCrew, channel: ThreadChannel) -> None:
             hub.ring()
             channel.bell.wait(-1)
             continue
-        batch, function, mode, tasks = batches[0]
+        batch, function, mode, tasks, _ = batches[0]
         call = function.function
         while True:
             try:
