@@ -344,6 +344,8 @@ static void leave_for_later(struct arena *a, aoff payload)
     pthread_mutex_unlock(&a->private_mutex);
 }
 
+#define COLLECT_STEPS 64
+
 void ref_close(struct arena *a, aoff payload)
 {
     pthread_mutex_lock(&a->private_mutex);
@@ -365,6 +367,12 @@ void ref_close(struct arena *a, aoff payload)
     ref_release_locked(a, payload);
     arena_end(a);
     if (__builtin_expect(a->unclosed, 0)) close_late(a);
+    /* A container's contents go now, in turns with others: nobody may come for a long time. */
+    while (__builtin_expect(SH_GET(&a->h->zombies) != 0, 0)) {
+        if (!arena_begin(a)) return;
+        ref_collect(a, COLLECT_STEPS);
+        arena_end(a);
+    }
     heap_tidy(a);
 }
 
