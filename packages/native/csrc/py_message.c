@@ -101,6 +101,11 @@ static PyObject *py_message_receive(PyObject *Py_UNUSED(m), PyObject *arg)
     AGAIN(recvmsg((int)fd, &message, MSG_CMSG_CLOEXEC), size);
     if (size < 0) return failed();
     PyObject *fds = take_fds(&message);
+    if (fds && message.msg_flags & MSG_CTRUNC) { /* this process has no room for all */
+        for (Py_ssize_t i = 0; i < PyList_Size(fds); i++) close((int)PyLong_AsLong(PyList_GetItem(fds, i)));
+        Py_DECREF(fds);
+        fds = Py_NewRef(Py_None);
+    }
     PyObject *bytes = fds ? PyBytes_FromStringAndSize(data, size) : NULL;
     PyObject *both = bytes ? PyTuple_Pack(2, bytes, fds) : NULL;
     Py_XDECREF(bytes);
@@ -113,7 +118,7 @@ static PyMethodDef functions[] = {
 #ifdef MSG_CMSG_CLOEXEC
     { "message_pair", py_message_pair, METH_NOARGS, "message_pair()\n--\n\nTwo connected descriptors for messages." },
     { "message_receive", py_message_receive, METH_O,
-      "message_receive(fd)\n--\n\n(bytes, descriptors) of one message; no bytes are the end.  OSError." },
+      "message_receive(fd)\n--\n\n(bytes, descriptors) of one message; None for them if there is no room; no bytes are the end.  OSError." },
     { "message_send", py_message_send, METH_VARARGS,
       "message_send(fd, data, descriptors)\n--\n\nSend one message.  OSError; ValueError for more descriptors than one can carry." },
 #endif

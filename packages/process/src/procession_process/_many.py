@@ -19,6 +19,7 @@ from . import _children, _life
 from ._bootstrap import flush_streams
 from ._death import new_stack_file, watch_memory
 from ._launch._fork import Popen, collect_young
+from ._launch._popen import check_room
 from ._launch._stdin import prepare_stdin
 from ._methods import default_method, have_pidfd
 from ._native import forked, prepare_fork
@@ -90,6 +91,7 @@ def _fork_all(
         popens.append(_Prepared(process))
     plain = not _life.is_used() and all(popen._stack_fd < 0 for popen in popens)
     collect_young()
+    check_room(len(popens))
     fork = os.fork
     pids: list[int] = []
     try:
@@ -102,9 +104,15 @@ def _fork_all(
             forked(pid)
             pids.append(pid)
     finally:
-        for process, popen, pid in zip(processes, popens, pids, strict=False):
-            popen._adopt(pid)
-            process._started(popen)
+        for number, pid in enumerate(pids):
+            try:
+                popens[number]._adopt(pid)
+            except OSError:
+                for late in pids[number + 1 :]:
+                    os.kill(late, 9)
+                    os.waitpid(late, 0)
+                raise
+            processes[number]._started(popens[number])
 
 
 __all__ = ("start_all",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 if sys.platform != "linux":
@@ -27,8 +28,10 @@ pair: Callable[[], tuple[int, int]]
 transmit: Callable[[int, bytes, Sequence[int]], None]
 """Send one message with descriptors. Raises OSError."""
 
-receive: Callable[[int], tuple[bytes, list[int]]]
-"""Receive one message and its descriptors; an empty message is the end. Raises OSError."""
+receive: Callable[[int], tuple[bytes, list[int] | None]]
+"""Receive one message and its descriptors, None if this process has no room for all of them: they are lost. An empty
+message is the end. Raises OSError.
+"""
 
 if core is not None:
     # A third of what Python does for it is writes to pages that a child shares with the fork server.
@@ -38,6 +41,7 @@ else:
         AF_UNIX,
         CMSG_LEN,
         MSG_CMSG_CLOEXEC,
+        MSG_CTRUNC,
         MSG_NOSIGNAL,
         SCM_RIGHTS,
         SOCK_SEQPACKET,
@@ -68,16 +72,20 @@ else:
         finally:
             sock.detach()
 
-    def receive(fd: int) -> tuple[bytes, list[int]]:
+    def receive(fd: int) -> tuple[bytes, list[int] | None]:
         sock = _open(fd)
         try:
-            message, ancillary, _, _ = sock.recvmsg(_MAX_BYTES, CMSG_LEN(4 * (MAX_FDS + 1)), MSG_CMSG_CLOEXEC)
+            message, ancillary, flags, _ = sock.recvmsg(_MAX_BYTES, CMSG_LEN(4 * (MAX_FDS + 1)), MSG_CMSG_CLOEXEC)
         finally:
             sock.detach()
         fds: list[int] = []
         for level, kind, data in ancillary:
             if level == SOL_SOCKET and kind == SCM_RIGHTS:
                 fds.extend(unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4]))
+        if flags & MSG_CTRUNC:
+            for number in fds:
+                os.close(number)
+            return message, None
         return message, fds
 
 

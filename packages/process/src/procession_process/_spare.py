@@ -67,6 +67,6 @@ class Rehearsal:
         one, other = pair()
         transmit(one, self._payload, (0,))
         payload, fds = receive(other)
-        for fd in (*fds, one, other):
+        for fd in (*(fds or ()), one, other):
             os.close(fd)
         return payload

@@ -184,7 +184,7 @@ class _Zygote:
 
     def open_door(self) -> None:
         _, fds = receive(self.door_reads)
-        for fd in fds:
+        for fd in fds or ():  # who finds no room sees that its connection is closed
             self.add_client(fd)
 
     def listen(self, fd: int, client: _Client) -> None:
@@ -196,6 +196,9 @@ class _Zygote:
             message, fds = b"", []
         if not message:
             self.drop(fd)
+            return
+        if fds is None:
+            self.send(client, b"E" + _u32(errno.EMFILE))
             return
         if self.spare is None or not self.use_spare(self.spare, client, message, fds):
             self.fork(client, message, fds)
@@ -377,6 +380,8 @@ class _Zygote:
         if not message:
             leave()
             return 0
+        if fds is None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         move(_slot_of(message))
         client = fds.pop()
         if not os.read(fd, 1):
@@ -475,6 +480,8 @@ def _take_order(owner: int) -> tuple[Preparation, tuple[list[str], list[str], st
     message, fds = receive(owner)
     if not message:
         os._exit(0)  # the owner is gone
+    if fds is None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if len(message) > 1:
         first, second = _child.split_payload(memoryview(message)[1:])
     else:

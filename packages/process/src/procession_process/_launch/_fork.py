@@ -20,7 +20,7 @@ from .._bootstrap import flush_streams
 from .._death import enable_stack, new_stack_file, watch_memory
 from .._methods import have_pidfd
 from .._native import begin_child, forked, prepare_fork
-from ._popen import BasePopen
+from ._popen import BasePopen, check_room
 from ._stdin import close_stdin, prepare_stdin
 
 TYPE_CHECKING = False
@@ -60,6 +60,7 @@ class Popen(BasePopen):
         plain = pidfds and not daemon and self._stack_fd < 0 and not _life.is_used()
         collect_young()
         if pidfds:
+            check_room()
             pid = os.fork()
             if pid == 0:
                 self._run(process, stdin, plain)

@@ -30,6 +30,18 @@ _P_PIDFD = 3
 _SIGINT, _SIGKILL, _SIGTERM = 2, 9, 15
 
 
+def check_room(number: int = 1) -> None:
+    """Raise OSError unless there is room for *number* pidfds: found out after a fork, the child would have begun."""
+    fds: list[int] = []
+    try:
+        if sys.platform == "linux":
+            for _ in range(number):
+                fds.append(os.pidfd_open(os.getpid()))
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
 class BasePopen:
     """A child that is a direct child of this process."""
 

@@ -10,6 +10,7 @@ if sys.platform != "linux":
 
 from _socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from _thread import allocate_lock
+from errno import EMFILE
 from struct import pack, unpack
 
 from procession_core import (
@@ -64,21 +65,28 @@ class Connection:
         Raises EOFError if the zygote is gone (nothing was started then), OSError if it could not fork,
         ImportError if a module could not be preloaded and was to be.
         """
+        room = os.dup(self.sock.fileno())  # for the pidfd: if there is none, nothing is begun
         try:
             send(self.sock.fileno(), b"F" + pack("<QQ", *(slot or _NO_SLOT)) + payload, fds)
         except OSError:
             self.fail()
             raise EOFError(_GONE) from None
+        finally:
+            os.close(room)
         while True:
             while self._answers:
                 message, received = self._answers.pop(0)
                 if message[:1] in b"PQ":
                     pid = unpack("<I", message[1:5])[0]
                     if message[:1] == b"Q" and pid == self._last_pid:
-                        os.close(received[0])  # the zygote had told us before it was killed
+                        for fd in received:
+                            os.close(fd)  # the zygote had told us before it was killed
                         continue
                     self._last_pid = pid
-                    return pid, received[0]
+                    if received:
+                        return pid, received[0]
+                    os.kill(pid, 9)  # another thread has taken the room
+                    raise OSError(EMFILE, os.strerror(EMFILE))
                 if message[:1] == b"E":
                     code = unpack("<I", message[1:5])[0]
                     raise OSError(code, os.strerror(code))
@@ -99,12 +107,12 @@ class Connection:
                 except ConnectionResetError:
                     continue  # told once, by a zygote that ended with a request unread; what it has sent comes after it
                 except OSError:
-                    message = b""
+                    message, fds = b"", None
                 if message[:1] == b"S":
                     pid, status = unpack("<II", message[1:9])
                     self.statuses[pid] = status
                 elif message:
-                    self._answers.append((message, fds))
+                    self._answers.append((message, fds or []))
                 else:
                     self.fail()
 
