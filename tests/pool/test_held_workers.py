@@ -27,9 +27,9 @@ FORK = SimpleNamespace(Process=procession_process.ForkProcess)
 
 
 def run(code: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=timeout
-    )
+    # From Python 3.14 on fork is not the default.
+    program = "import procession_process\nprocession_process.set_start_method('fork')\n" + textwrap.dedent(code)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=timeout)
 
 
 def wait_until(condition: Any, seconds: float = 30) -> None:
