@@ -396,7 +396,7 @@ def test_closures_of_a_script_need_cloudpickle_and_say_so(start, tmp_path):
 
 @pytest.mark.parametrize(
     "flags",
-    [["-O"], ["-W", "error::UserWarning", "-W", "ignore::DeprecationWarning"], ["-X", "dev"], ["-u"], ["-b"], ["-E"],
+    [["-O"], ["-W", "error::UserWarning", "-W", "ignore::DeprecationWarning"], ["-X", "dev"], ["-b"], ["-E"],
      ["-I"], ["-P"], ["-X", "utf8=0"], ["-X", "faulthandler"], ["-X", "int_max_str_digits=5000"],
      ["-X", "pycache_prefix=x"]],
     ids=" ".join,
