@@ -117,7 +117,10 @@ def test_every_exception_class_of_the_sources_is_on_the_page_of_errors():
     text = (DOCS / "errors.md").read_text(encoding="utf-8")
     found = exception_classes()
     assert {"OwnerDiedError", "WorkerDiedError", "PoisonTaskError", "ManagerStateError"} <= set(found)
-    internal = {"OtherServerError", "TooLong"}  # caught where they are raised: by a launcher, by a manager's server
+    internal = {
+        "OtherServerError",
+        "TooLong",
+    }  # caught where they are raised: by a launcher, by a manager's server
     missing = {
         name: place
         for name, place in found.items()

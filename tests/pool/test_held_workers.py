@@ -28,7 +28,9 @@ FORK = SimpleNamespace(Process=procession_process.ForkProcess)
 
 def run(code: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     # From Python 3.14 on fork is not the default.
-    program = "import procession_process\nprocession_process.set_start_method('fork')\n" + textwrap.dedent(code)
+    program = "import procession_process\nprocession_process.set_start_method('fork')\n" + textwrap.dedent(
+        code
+    )
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=timeout)
 
 

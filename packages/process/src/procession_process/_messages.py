@@ -75,7 +75,9 @@ else:
     def receive(fd: int) -> tuple[bytes, list[int] | None]:
         sock = _open(fd)
         try:
-            message, ancillary, flags, _ = sock.recvmsg(_MAX_BYTES, CMSG_LEN(4 * (MAX_FDS + 1)), MSG_CMSG_CLOEXEC)
+            message, ancillary, flags, _ = sock.recvmsg(
+                _MAX_BYTES, CMSG_LEN(4 * (MAX_FDS + 1)), MSG_CMSG_CLOEXEC
+            )
         finally:
             sock.detach()
         fds: list[int] = []
