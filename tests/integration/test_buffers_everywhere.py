@@ -74,10 +74,6 @@ def check_and_return(kind: str, got: Any) -> Any:
 @pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_there_and_back(carrier: str, kind: str) -> None:
-    if carrier == "manager" and kind in ("bytearray", "bytes", "numpy fixed"):
-        pytest.skip(
-            "a manager's calls are pickled with a protocol that has no buffers and forgets what is read-only"
-        )
     obj = make(kind)
     if carrier == "pool":
         with procession.Pool(1) as pool:

@@ -39,13 +39,13 @@ RENEW = b"#N"
 GRANTS = b"##"
 """Before an answer: the proxies in it are counted for the reader already."""
 
-NOTHING = _pickle.dumps((RETURN, None), 4)
-TRUE = _pickle.dumps((RETURN, True), 4)
-FALSE = _pickle.dumps((RETURN, False), 4)
-"""The commonest answers, ready made; both sides know them by their bytes."""
+PROTOCOL = 5
+"""Of the pickles. CPython reads it from 3.8 on; protocol 4 knows no buffers and forgets that an array is read-only."""
 
-PROTOCOL = 4
-"""Of the pickles. CPython reads it from 3.4 on; the C pickler needs no frame lookup for small ones."""
+NOTHING = _pickle.dumps((RETURN, None), PROTOCOL)
+TRUE = _pickle.dumps((RETURN, True), PROTOCOL)
+FALSE = _pickle.dumps((RETURN, False), PROTOCOL)
+"""The commonest answers, ready made; both sides know them by their bytes."""
 
 SCALARS = frozenset((int, str, bytes, bool, float, type(None)))
 """What needs no reducers, no transfer and no names: pickled without further ado."""
