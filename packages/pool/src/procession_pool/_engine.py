@@ -34,33 +34,50 @@ class Engine(EngineWaiting):
         try:
             if job._callback is not None or job._error_callback is not None or job._progress is not None:
                 self.urgent += 1
-            self.jobs[job._job] = job
-            self._queue.append(job)
-            if isinstance(job, IMapIterator):
-                self._inputs.append(job)
-                if not job._inline:
-                    self._start_feeder(job)
             if self.mine():
+                self._add(job)
                 self._again = True
                 return
             self.enter()
             try:
+                self._add(job)
                 self._dispatch()
             finally:
                 self.leave()
         finally:
             shield_off()
 
+    def _add(self, job: Job) -> None:
+        # Under the lock: a job that is over before the engine knows all of it would never be forgotten.
+        self.jobs[job._job] = job
+        self._queue.append(job)
+        if isinstance(job, IMapIterator):
+            self._inputs.append(job)
+            if not job._inline:
+                self._start_feeder(job)
+        if self.state == TERMINATE:
+            job._abort(_terminated())
+
     def submit_call(self, job: AsyncResult) -> None:
         """Queue one call; as ``submit()``, with less to look at."""
-        # In this order: an interrupt between any two of these does no harm.
-        if job._callback is not None or job._error_callback is not None:
-            self.urgent += 1
         queue = self._queue
-        queue.append(job)
-        self.jobs[job._job] = job
+        # Not interrupted half-way, and in this order: as soon as the job is in the queue, another thread may send it,
+        # receive its result and forget it.
+        shield_on()
+        try:
+            if job._callback is not None or job._error_callback is not None:
+                self.urgent += 1
+            self.jobs[job._job] = job
+            queue.append(job)
+        finally:
+            shield_off()
         if self.mine():
+            if self.state == TERMINATE:
+                job._abort(_terminated())
             self._again = True
+            return
+        if self.state == TERMINATE:
+            self._come_too_late(job)
             return
         # Calls of a function known to be quick gather here and go out in batches: to wake a worker costs more
         # than they do.  Who waits, the pool's thread, or every so-and-so-many-th call sends them.
@@ -78,6 +95,15 @@ class Engine(EngineWaiting):
         finally:
             self.leave()
 
+    def _come_too_late(self, job: AsyncResult) -> None:
+        # Another thread has terminated the pool since this one looked whether it runs.
+        self.enter()
+        try:
+            if not job._sealed:
+                job._abort(_terminated())
+        finally:
+            self.leave()
+
     def run_now(self, job: AsyncResult) -> Any:
         """Queue one call and wait for it; the caller collects the result itself if nobody else does."""
         if self._guard.take_lead():
@@ -86,7 +112,9 @@ class Engine(EngineWaiting):
                 self.jobs[job._job] = job
                 self.enter()
                 try:
-                    if not self._start_now(job):
+                    if self.state == TERMINATE:
+                        job._abort(_terminated())
+                    elif not self._start_now(job):
                         self._queue.append(job)
                         self._pump()
                 finally:
@@ -238,11 +266,15 @@ class Engine(EngineWaiting):
             self._delayed.clear()
             self._deadlines.clear()
             for job in list(self.jobs.values()):
-                job._abort(CancelledError("the pool was terminated before this task was done"))
+                job._abort(_terminated())
         finally:
             self.leave()
         self.hub.ring_leader()
         self.crew.wake()
+
+
+def _terminated() -> CancelledError:
+    return CancelledError("the pool was terminated before this task was done")
 
 
 __all__ = ("CLOSE", "RUN", "TERMINATE", "Engine")
