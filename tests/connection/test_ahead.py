@@ -329,14 +329,16 @@ def test_any_messages_in_any_pieces(sent, cuts, chance):
 
         thread = threading.Thread(target=write)
         thread.start()
-        for message in sent:
-            if chance.random() < 0.3:
-                room = bytearray(len(message) + chance.randrange(3))
-                assert ends.connection.recv_bytes_into(room) == len(message)
-                assert room[: len(message)] == message
-            else:
-                assert ends.connection.recv_bytes() == message
-        thread.join()
+        try:
+            for message in sent:
+                if chance.random() < 0.3:
+                    room = bytearray(len(message) + chance.randrange(3))
+                    assert ends.connection.recv_bytes_into(room) == len(message)
+                    assert room[: len(message)] == message
+                else:
+                    assert ends.connection.recv_bytes() == message
+        finally:
+            thread.join()  # also where hypothesis gives an example up
         assert not ends.connection.poll()
     finally:
         ends.close()

@@ -116,6 +116,8 @@ static void hold(void)
     }
     if (watch >= 0) close(watch);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    /* SIGINT stays ignored, which is also what the worker asks Python for: in between, Python's handlers after forks run. */
+    taken[SIGINT] = 0;
     give_signals_back(old, taken);
 }
 
