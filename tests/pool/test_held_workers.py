@@ -157,6 +157,7 @@ def test_an_interrupt_and_other_signals_do_not_end_them() -> None:
         assert set(pool.map(tasks.nap_and_pid, [0.2] * 4, 1)) == {worker.pid for worker in workers}
 
 
+@pytest.mark.native_only  # elsewhere, as in any fork, it may come while handlers after forks run
 def test_a_handler_of_the_program_runs_in_them() -> None:
     # A signal that comes before Python runs in the child is not forgotten.
     done = run(

@@ -56,6 +56,7 @@ class Stepper:
 def interrupted_at(step: int, act: Callable[[], object], number: int = signal.SIGINT) -> str:
     """Run *act*; return where it was interrupted, the empty string if it has fewer instructions."""
     stepper = Stepper(step, number)
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for such a frame when tracing begins
     try:
         sys.settrace(stepper)
         try:
