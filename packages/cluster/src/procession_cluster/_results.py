@@ -155,7 +155,15 @@ class AsyncResult(Job):
         self._error: BaseException | None = None
         self._progress = progress
         if not self._left:
+            self._report(0, 0)
             self._finish(True, [])
+
+    def _report(self, done: int, total: int) -> None:
+        if self._progress is not None:
+            try:
+                self._progress(done, total)
+            except BaseException as error:
+                unraisable(self._progress, error)
 
     def _put(self, first: int, outcomes: list[tuple[bool, Any]]) -> None:
         with self._waiting.changed:
@@ -169,11 +177,7 @@ class AsyncResult(Job):
             self._left -= len(outcomes)
             self._futures.pop(first, None)
             total, left = len(self._results), self._left
-        if self._progress is not None:
-            try:
-                self._progress(total - left, total)
-            except BaseException as error:
-                unraisable(self._progress, error)
+        self._report(total - left, total)
         if left:
             return
         if self._error is not None:
