@@ -10,13 +10,14 @@ import json
 import os
 import select
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
 
 from ._measure import WrongResult
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
 
 class Crew:

@@ -1,8 +1,4 @@
-"""The implementations that are measured side by side, and how each is loaded in a child.
-
-Those that have the shape of ``multiprocessing`` are passed to the cases as their module; the others
-through a thin adapter that has just the attributes that can be compared.
-"""
+"""The implementations that are measured side by side: what each is and which rows it can take part in."""
 
 from __future__ import annotations
 
@@ -11,10 +7,7 @@ import importlib.metadata
 import importlib.util
 import sys
 from fnmatch import fnmatchcase
-from types import ModuleType
-from typing import Any, NamedTuple
-
-from ._measure import Unsupported
+from typing import NamedTuple
 
 REFERENCE = "stdlib"
 
@@ -93,33 +86,3 @@ _TABLE = (
 )
 
 IMPLEMENTATIONS: dict[str, Implementation] = {item.name: item for item in _TABLE}
-
-
-def load(name: str) -> Any:
-    """The object that a case gets as ``mp``.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
-    implementation = IMPLEMENTATIONS[name]
-    if implementation.adapter:
-        adapter = importlib.import_module(f"bench.adapters.{implementation.adapter}")
-        return adapter.load(name)
-    return importlib.import_module(implementation.module)
-
-
-def submodule(mp: Any, name: str) -> ModuleType:
-    """``mp.<name>`` as a module.
-
-    Raises:
-        Unsupported: if the implementation has no such module.
-    """
-    if hasattr(type(mp), "submodule"):
-        leaf: ModuleType = mp.submodule(name)
-        return leaf
-    if not isinstance(mp, ModuleType):
-        raise Unsupported(f"{mp!r} has no module {name}")
-    try:
-        return importlib.import_module(f"{mp.__name__}.{name}")
-    except ModuleNotFoundError as error:
-        raise Unsupported(f"{mp.__name__} has no module {name}") from error

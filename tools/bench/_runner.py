@@ -86,6 +86,7 @@ def measure_once(case: str, implementation: Implementation, mode: str, settings:
         out = Path(folder, "out.json")
         errors = Path(folder, "stderr")
         command = [sys.executable, "-m", "bench.child", case, implementation.name, "--out", str(out)]
+        command += ["--source", implementation.module, "--adapter", implementation.adapter]
         command += ["--min-seconds", str(settings.min_seconds)]
         command += ["--pinned"] * (mode == "pinned") + ["--quick"] * settings.quick
         with errors.open("wb") as stderr:

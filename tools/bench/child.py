@@ -1,17 +1,13 @@
 """One measurement in a process of its own: ``python -m bench.child CASE IMPL --out FILE``.
 
 Started by the runner in a new session, so that whatever a case leaves behind can be killed with it.
-Only what spawned children need is imported at the top: they import this module again as their main.
+Only what spawned children need is imported at the top: they import this module again as their main. And before the
+case has run, only what it needs: a fork copies the rest too, and runs its handlers in each child.
 """
 
 from __future__ import annotations
 
 import sys
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-
 
 SPOKEN = 23
 
@@ -36,11 +32,36 @@ def _absent(error: AttributeError, mp: object) -> bool:
     return isinstance(error.obj, type(sys)) and asked_by.startswith("bench.")
 
 
-def _sample(options: argparse.Namespace) -> dict[str, object]:
-    import os
-    import traceback
+class _Options:
+    """What the runner says on the command line. No argparse: see the README."""
 
-    from bench import _impls, _measure
+    def __init__(self, arguments: list[str]) -> None:
+        self.pinned = self.quick = False
+        self.out = self.source = self.adapter = ""
+        self.min_seconds = 0.3
+        rest = iter(arguments)
+        words = []
+        for word in rest:
+            if word in {"--pinned", "--quick"}:
+                setattr(self, word[2:], True)
+            elif word in {"--out", "--source", "--adapter"}:
+                setattr(self, word[2:], next(rest, ""))
+            elif word == "--min-seconds":
+                self.min_seconds = float(next(rest, ""))
+            else:
+                words.append(word)
+        if len(words) != 2 or words[1].startswith("-"):
+            raise SystemExit(
+                "usage: bench.child CASE IMPLEMENTATION [--source MODULE] [--adapter NAME] [--out FILE] [--pinned] "
+                f"[--quick] [--min-seconds S], not {' '.join(arguments)}"
+            )
+        self.case, self.implementation = words
+
+
+def _sample(options: _Options) -> dict[str, object]:
+    import os
+
+    from bench import _load, _measure
     from bench.cases import load_case
 
     if options.pinned:
@@ -48,40 +69,31 @@ def _sample(options: argparse.Namespace) -> dict[str, object]:
     mp = None
     try:
         function = load_case(options.case)
-        mp = _impls.load(options.implementation)
+        mp = _load.load(options.implementation, options.source or options.implementation, options.adapter)
         if hasattr(mp, "set_start_method"):
             mp.set_start_method("fork", force=True)
         sample = function(mp, _measure.Scale(options.min_seconds, options.quick))
     except _measure.Unsupported as error:
         return {"skipped": str(error)}
-    except ModuleNotFoundError as error:
-        if error.name == "numpy":
-            return {"skipped": "numpy is not installed"}
-        return {"failed": f"ModuleNotFoundError: {error}", "traceback": traceback.format_exc()[-3000:]}
-    except AttributeError as error:
-        if mp is not None and _absent(error, mp):
-            return {"skipped": str(error)}
-        return {"failed": f"AttributeError: {error}", "traceback": traceback.format_exc()[-3000:]}
     except BaseException as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "numpy":
+            return {"skipped": "numpy is not installed"}
+        if isinstance(error, AttributeError) and mp is not None and _absent(error, mp):
+            return {"skipped": str(error)}
+        import traceback
+
         return {"failed": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()[-3000:]}
     return {"value": sample.value, "unit": sample.unit, "extras": sample.extras}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure one case once and write the outcome as JSON."""
-    import argparse
+    """Measure one case once and write the outcome as JSON, to the standard output unless ``--out`` names a file."""
+    options = _Options(sys.argv[1:] if arguments is None else arguments)
+    outcome = _sample(options)
+
     import json
     import os
 
-    parser = argparse.ArgumentParser(prog="bench.child", description=__doc__)
-    parser.add_argument("case")
-    parser.add_argument("implementation")
-    parser.add_argument("--out", help="the file for the outcome; the standard output if absent")
-    parser.add_argument("--pinned", action="store_true", help="run on one CPU")
-    parser.add_argument("--quick", action="store_true", help="the smaller sizes")
-    parser.add_argument("--min-seconds", type=float, default=0.3, help="how long a timed stretch lasts")
-    options = parser.parse_args(arguments)
-    outcome = _sample(options)
     text = json.dumps(outcome)
     if options.out:
         with open(options.out, "w", encoding="utf-8") as file:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-
+from bench._load import module
 from bench._measure import CASES
 
 TYPE_CHECKING = False
@@ -29,12 +28,12 @@ FAMILIES = {
 
 def load_case(name: str) -> Case:
     """The function of the case ``name``; raises KeyError if there is none."""
-    importlib.import_module("bench.cases." + FAMILIES[name.partition(".")[0]])
+    module("bench.cases." + FAMILIES[name.partition(".")[0]])
     return CASES[name]
 
 
 def load_all() -> dict[str, Case]:
     """Every case by its name."""
-    for module in sorted(set(FAMILIES.values())):
-        importlib.import_module("bench.cases." + module)
+    for family in sorted(set(FAMILIES.values())):
+        module("bench.cases." + family)
     return CASES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench._crew import Crew
-from bench._impls import submodule
+from bench._load import submodule
 from bench._measure import Sample, Scale, case, check, per_call, rate
 
 if TYPE_CHECKING:

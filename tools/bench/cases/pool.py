@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from time import perf_counter, thread_time
-from typing import TYPE_CHECKING, Any
 
 from bench._crew import Crew
 from bench._measure import Sample, Scale, case, check, each, per_call, rate
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 
 def increment(value: int) -> int:

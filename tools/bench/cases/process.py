@@ -6,6 +6,7 @@ import sys
 from time import perf_counter
 
 from bench import child
+from bench._load import module
 from bench._measure import Sample, Scale, case, check, each
 
 TYPE_CHECKING = False
@@ -43,6 +44,14 @@ def _start_join(context: Any, times: int) -> Sample:
 @case("process.fork")
 def fork(mp: Any, scale: Scale) -> Sample:
     """Start and join by fork."""
+    return _start_join(mp.get_context("fork"), scale.pick(100, 25))
+
+
+@case("process.fork.modules")
+def fork_modules(mp: Any, scale: Scale) -> Sample:
+    """The same from a parent with the modules of a larger program, some of which have handlers after a fork."""
+    for name in ("argparse", "asyncio", "json", "random", "tempfile", "urllib.request"):
+        module(name)
     return _start_join(mp.get_context("fork"), scale.pick(100, 25))
 
 
