@@ -111,7 +111,6 @@ def steps_through(pool: Any, act: Callable[[], object], stride: int, first: int 
 
 @pytest.mark.parametrize("name", ["map", "apply", "apply_async", "imap", "callback", "cancel", "ready"])
 @pytest.mark.timeout(300)
-@pytest.mark.native_only  # the portable shield is Python code itself: at an instruction of it an interrupt may still hang
 def test_an_interrupt_anywhere(pool: Any, name: str) -> None:
     assert steps_through(pool, acts(pool)[name], 41) > 3
 
@@ -184,6 +183,31 @@ def test_an_interrupt_ends_a_wait_at_once(pool: Any) -> None:
         assert time.monotonic() - started < 0.9
         timer.join()
     check(pool, [], "")
+
+
+@pytest.mark.timeout(120)
+def test_an_interrupt_that_does_not_end_the_wait_itself(pool: Any) -> None:
+    # Another thread receives it, so the main one sleeps on; as one that comes in the moment before the wait begins.
+    asleep = threading.Event()
+    receiver = threading.Thread(target=asleep.wait)
+    receiver.start()
+    try:
+        for wait in (
+            lambda: pool.apply(tasks.nap, (40,)),
+            lambda: pool.apply_async(tasks.nap, (40,)).wait(60),
+        ):
+            timer = threading.Timer(0.3, signal.pthread_kill, (receiver.ident, signal.SIGINT))
+            timer.start()
+            started = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                wait()
+            assert time.monotonic() - started < 20
+            timer.join()
+    finally:
+        asleep.set()
+        receiver.join()
+        if isinstance(pool, Pool):
+            pool.terminate()
 
 
 def test_the_programs_own_handler_is_called_and_may_be_changed(pool: Any) -> None:

@@ -37,6 +37,9 @@ class _Signal:
     def wait(self, timeout: float) -> None:
         self._lock.acquire(True, timeout)
 
+    def wait_unshielded(self, timeout: float) -> None:
+        unshielded(self._lock.acquire, timeout)
+
 
 class ThreadHub:
     """The hub of channels inside one process."""
@@ -72,7 +75,7 @@ class ThreadHub:
     def wait(self, channels: list[ThreadChannel], mode: int, timeout: float) -> bool:
         if self.any(channels):
             return True
-        unshielded(self.leader.wait, timeout)
+        self.leader.wait_unshielded(timeout)
         return self.any(channels)
 
     def drain(

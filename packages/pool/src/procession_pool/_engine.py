@@ -86,8 +86,12 @@ class Engine(EngineWaiting):
             waiting = len(queue)
             if waiting % GATHER and self.state == RUN and job._policy is None:
                 if not self._soon:
-                    self._soon = True
-                    self.crew.wake()
+                    shield_on()
+                    try:
+                        self._soon = True
+                        self.crew.wake()
+                    finally:
+                        shield_off()
                 return
         self.enter()
         try:
@@ -236,17 +240,21 @@ class Engine(EngineWaiting):
 
     def close(self) -> None:
         """No new jobs; the workers end when all are done."""
-        self.enter()
+        shield_on()
         try:
-            if self.state == RUN:
-                self.state = CLOSE
-                for job in self._inputs:
-                    job._limit_lifted = True
-                self._pump()
+            self.enter()
+            try:
+                if self.state == RUN:
+                    self.state = CLOSE
+                    for job in self._inputs:
+                        job._limit_lifted = True
+                    self._pump()
+            finally:
+                self.leave()
+            if not self.crew.stopping:
+                self.crew.wake()
         finally:
-            self.leave()
-        if not self.crew.stopping:
-            self.crew.wake()
+            shield_off()
 
     def collapse(self, error: BaseException) -> None:
         """The pool's thread has failed: so does everything else."""
@@ -259,18 +267,22 @@ class Engine(EngineWaiting):
 
     def terminate(self) -> None:
         """End now: every job that is not complete fails, the workers are ended."""
-        self.enter()
+        shield_on()
         try:
-            self.state = TERMINATE
-            self._queue.clear()
-            self._delayed.clear()
-            self._deadlines.clear()
-            for job in list(self.jobs.values()):
-                job._abort(_terminated())
+            self.enter()
+            try:
+                self.state = TERMINATE
+                self._queue.clear()
+                self._delayed.clear()
+                self._deadlines.clear()
+                for job in list(self.jobs.values()):
+                    job._abort(_terminated())
+            finally:
+                self.leave()
+            self.hub.ring_leader()
+            self.crew.wake()
         finally:
-            self.leave()
-        self.hub.ring_leader()
-        self.crew.wake()
+            shield_off()
 
 
 def _terminated() -> CancelledError:

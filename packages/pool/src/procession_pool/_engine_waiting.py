@@ -96,7 +96,7 @@ class EngineWaiting(EngineCollect):
                 self.leave()
             try:
                 left = -1 if deadline is None else max(0.0, deadline - time.monotonic())
-                unshielded(lock.acquire, True, left)
+                unshielded(lock.acquire, left)
             finally:
                 self.enter()
                 try:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found] # the C module: `signal` would import enum
 import os
+import time
 from _thread import allocate_lock, get_ident
 
 from procession_shm import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 core: Any = native
@@ -38,9 +40,8 @@ class _Shield:
             if not callable(former):
                 return
             try:
-                self._noted = False
                 _signal.signal(_signal.SIGINT, self._interrupted)
-            except ValueError:  # not the main thread
+            except ValueError:  # not the main thread, whose note this one must not touch
                 return
             self._former = former
             self._thread = get_ident()
@@ -87,7 +88,11 @@ class PortableGuard:
                 "a pool cannot be waited for by what it pickles or unpickles, or by a finaliser that runs meanwhile"
             )
         shield_on()
-        self._lock.acquire()
+        try:
+            self._lock.acquire()
+        except BaseException:  # a second interrupt
+            shield_off()
+            raise
         self.owner = get_ident()
 
     def leave(self) -> None:
@@ -128,10 +133,23 @@ else:
     shield_off = _shield.off
 
 
-def unshielded(wait: Any, *args: Any) -> Any:
-    """Return ``wait(*args)``, which an interrupt may break off."""
+_LOOK = 0.5
+"""Seconds after which a waiting thread looks for signals. Python runs its handlers between instructions; the wait for a
+lock is not ended by a signal that comes in the moment before it begins, or that another thread receives."""
+
+
+def unshielded(acquire: Callable[[bool, float], bool], timeout: float) -> bool:
+    """Return ``acquire(True, timeout)``, which an interrupt may break off; a timeout below 0 is none."""
     try:
         shield_off()
-        return wait(*args)
+        while timeout < 0:
+            if acquire(True, _LOOK):
+                return True
+        deadline = time.monotonic() + timeout
+        while timeout > _LOOK:
+            if acquire(True, _LOOK):
+                return True
+            timeout = deadline - time.monotonic()
+        return acquire(True, max(0.0, timeout))
     finally:
         shield_on()

@@ -541,9 +541,9 @@ class Pool:
             engine.crew.wanted = processes
             engine.crew.start(engine)
             engine._pump()
+            engine.crew.wake()
         finally:
             engine.leave()
-        engine.crew.wake()
 
     def stats(self) -> dict[str, Any]:
         """Return figures of the pool: ``tasks`` and ``deaths`` so far, ``queued`` and ``running`` now,

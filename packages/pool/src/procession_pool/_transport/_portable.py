@@ -14,7 +14,7 @@ from _thread import allocate_lock, get_ident
 from procession_connection import Pipe, wait
 from procession_core import default_reducer
 
-from .._guard import unshielded
+from .._guard import shield_off, shield_on, unshielded
 from ._stacks import StackFile
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ class PortableHub:
         if self._reading == get_ident():
             pipes = [channel.results for channel in channels if not channel.ended]
             return bool(wait(pipes, None if timeout < 0 else timeout))
-        unshielded(self._bell.acquire, True, -1 if timeout < 0 else timeout)
+        unshielded(self._bell.acquire, timeout)
         return False
 
     def drain(
@@ -83,13 +83,18 @@ class PortableHub:
 
     def wake(self) -> None:
         """Wake the pool's thread."""
-        with self._wake_lock:
-            if not self._woken:
-                self._woken = True
-                try:
-                    self._writer.send_bytes(b"w")
-                except OSError:  # closed: it has ended
-                    pass
+        # An interrupt after the note and before the byte would leave it asleep for ever.
+        shield_on()
+        try:
+            with self._wake_lock:
+                if not self._woken:
+                    self._woken = True
+                    try:
+                        self._writer.send_bytes(b"w")
+                    except OSError:  # closed: it has ended
+                        pass
+        finally:
+            shield_off()
 
     def wait_all(
         self, channels: list[PortableChannel], sentinels: list[int], timeout: float | None
