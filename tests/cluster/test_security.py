@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,24 @@ def test_who_has_a_certificate_of_another_authority_is_refused(cluster: Cluster,
     theirs = Authority(tmp_path, "theirs")
     with pytest.raises(OSError):
         ClusterContext(cluster.address, security=theirs.security(), timeout=5).Pool()
+
+
+def test_a_connection_that_fails_leaves_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:
+    # What was left of the first was closed by the garbage collector within the start of another: for ever.
+    def loops() -> int:
+        return sum(thread.name == "IO loop" for thread in threading.enumerate())
+
+    before = loops()
+    theirs = Authority(tmp_path, "theirs")
+    failures: list[tuple[type[Exception], str, Any]] = [
+        (TypeError, cluster.address, None),
+        (OSError, cluster.address.replace("tls:", "tcp:"), None),
+        (OSError, cluster.address, theirs.security()),
+    ]
+    for error, address, security in failures:
+        with pytest.raises(error) as caught:
+            ClusterContext(address, security=security, timeout=1).Pool()
+        assert loops() == before, caught.value
 
 
 def test_the_embedded_cluster_makes_certificates_of_its_own() -> None:

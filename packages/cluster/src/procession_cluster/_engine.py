@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from procession_core import NotSupportedError, ServerDiedError, WorkerDiedError
 from procession_pool import CancelledError
 
@@ -25,6 +27,25 @@ def dask() -> Any:
     return distributed
 
 
+def _connect(client_class: Any, address: Any, **options: Any) -> Any:
+    """Return a client. Raises what its constructor raises, and leaves nothing of it behind then.
+
+    Left alone, a client that could not connect keeps its thread; and some are closed only by the garbage collector,
+    which hung for ever when it ran in the constructor of the next client: that holds the lock that closing takes.
+    """
+    client = client_class.__new__(client_class)
+    try:
+        client.__init__(address, set_as_default=False, **options)
+    except BaseException:
+        with suppress(Exception):
+            client.close(timeout=1)
+        # Not done by close() where the client has noticed itself that it failed.
+        with suppress(Exception):
+            client._loop_runner.stop()
+        raise
+    return client
+
+
 class Engine:
     """A Dask client, and the local cluster that was started for it, if any."""
 
@@ -45,10 +66,14 @@ class Engine:
             if security is not None:
                 settings["security"] = security
             self.cluster = distributed.LocalCluster(**settings)
-            self.client = distributed.Client(self.cluster, set_as_default=False)
+            try:
+                self.client = _connect(distributed.Client, self.cluster)
+            except BaseException:
+                self.cluster.close()
+                raise
         else:
             try:
-                self.client = distributed.Client(address, security=security, set_as_default=False, **options)
+                self.client = _connect(distributed.Client, address, security=security, **options)
             except (OSError, TypeError) as error:  # TypeError: an address of tls:// and no security
                 error.add_note(
                     f"no Dask scheduler answers this program at {address!r}: start one "
