@@ -13,6 +13,8 @@ import pytest
 
 import procession_process as pp
 
+from .watched import alive, start_program, wait_until
+
 pytestmark = pytest.mark.faults
 
 
@@ -47,33 +49,6 @@ class KillsAtExit(pp.Process):
         import atexit
 
         atexit.register(kill_self)
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "condition did not come true"
-        time.sleep(0.005)
-
-
-def run_program(text, tmp_path, *arguments, **options):
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(text))
-    return subprocess.Popen(
-        [sys.executable, str(program), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
 
 
 @pytest.fixture
@@ -238,6 +213,43 @@ def test_killed_fork_server(leak_check):
         process.close()
 
 
+FORKED_AMID = """
+    import os, signal, threading
+    import procession_process as pp
+    from procession_process._launch import _boot
+    def nothing(): pass
+    def start_one():
+        process = pp.ForkServerProcess(target=nothing)
+        process.start()
+        process.join()
+        return process.exitcode
+    def work():
+        start_one()
+        os.kill(os.getppid(), signal.SIGSTOP)
+        thread = threading.Thread(target=start_one)
+        thread.start()
+        while not _boot.asking.locked():
+            pass
+        pid = os.fork()
+        if pid == 0:
+            os._exit(start_one())
+        os.kill(os.getppid(), signal.SIGCONT)
+        thread.join()
+        os.write(1, b"%d" % os.waitpid(pid, 0)[1])
+    if __name__ == "__main__":
+        process = pp.ForkServerProcess(target=work)
+        process.start()
+        process.join(30)
+        process.terminate_tree()
+"""
+
+
+def test_a_fork_while_a_thread_asks_the_fork_server(tmp_path):
+    """The child's own start does not wait for that thread, which it has not."""
+    output, error = start_program(FORKED_AMID, tmp_path).communicate(timeout=60)
+    assert output == "0", error
+
+
 KILLED_EARLY = """
     import os, sys
     import procession_process as pp
@@ -312,7 +324,7 @@ FAMILY = """
 
 @pytest.mark.parametrize("starter", ["main", "thread"])
 def test_daemons_die_with_a_killed_parent(start_method, starter, tmp_path):
-    parent = run_program(FAMILY, tmp_path, start_method, "daemon", starter)
+    parent = start_program(FAMILY, tmp_path, start_method, "daemon", starter)
     pids = [int(parent.stdout.readline()) for _ in range(3)]
     assert all(map(alive, pids))
     parent.kill()
@@ -321,7 +333,7 @@ def test_daemons_die_with_a_killed_parent(start_method, starter, tmp_path):
 
 
 def test_others_survive_a_killed_parent(start_method, tmp_path):
-    parent = run_program(FAMILY, tmp_path, start_method, "no", "main")
+    parent = start_program(FAMILY, tmp_path, start_method, "no", "main")
     pids = [int(parent.stdout.readline()) for _ in range(3)]
     parent.kill()
     parent.wait(30)
@@ -335,7 +347,7 @@ def test_others_survive_a_killed_parent(start_method, tmp_path):
 
 
 def test_one_traceback_for_an_interrupt(start_method, tmp_path):
-    parent = run_program(FAMILY, tmp_path, start_method, "no", "main", start_new_session=True)
+    parent = start_program(FAMILY, tmp_path, start_method, "no", "main", start_new_session=True)
     [parent.stdout.readline() for _ in range(3)]
     os.killpg(parent.pid, signal.SIGINT)
     _, error = parent.communicate(timeout=30)
@@ -366,7 +378,7 @@ TREE = """
 
 
 def test_terminate_tree(start_method, tmp_path):
-    parent = run_program(TREE, tmp_path, start_method, stdin=subprocess.PIPE)
+    parent = start_program(TREE, tmp_path, start_method)
     lines = {parent.stdout.readline().strip() for _ in range(2)}
     leaf = int((lines - {"ready"}).pop())
     output, error = parent.communicate("\n", timeout=30)
@@ -402,7 +414,7 @@ def members(group):
 
 @pytest.mark.parametrize("delay", [0, 0.003, 0.01, 0.05])
 def test_parent_killed_anywhere(start_method, delay, tmp_path):
-    parent = run_program(STORM, tmp_path, start_method, start_new_session=True)
+    parent = start_program(STORM, tmp_path, start_method, start_new_session=True)
     parent.stdout.readline()
     time.sleep(delay)
     parent.kill()

@@ -10,6 +10,8 @@ import pytest
 
 import procession_process as pp
 
+from .watched import start_program
+
 
 def run(text, tmp_path, *arguments):
     program = tmp_path / "program.py"
@@ -153,15 +155,7 @@ OUTLIVING = """
 
 @pytest.mark.linux_only
 def test_a_child_that_outlives_its_parent_logs_in_vain(start_method, tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(OUTLIVING))
-    parent = subprocess.Popen(
-        [sys.executable, str(program), start_method],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    parent = start_program(OUTLIVING, tmp_path, start_method)
     assert parent.stdout.readline() == "started\n"
     output, error = parent.communicate("\n", timeout=60)
     assert (output, error, parent.returncode) == ("survived\n", "", -9)

@@ -119,6 +119,44 @@ def test_descriptors_of_the_fork_server_run_out(tmp_path):
     assert done.stderr == ""
 
 
+BEGUN_IN_VAIN = """
+import os, resource
+import procession_process as pp
+from procession_native import core
+
+def attempt():
+    process = pp.ForkServerProcess(target=int)
+    process.start()
+    process.join()
+    process.close()
+
+if __name__ == "__main__":
+    warm = pp.ForkProcess(target=int)
+    warm.start()
+    warm.join()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    top = max(map(int, os.listdir("/proc/self/fd")))
+    for few in range(4):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top + few, limits[1]))
+        try:
+            attempt()
+        except OSError:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            print([entry["name"] for entry in core.processes()])
+    attempt()
+"""
+
+
+@pytest.mark.native_only
+def test_a_fork_server_that_cannot_begin_keeps_no_slot(tmp_path):
+    (tmp_path / "vain.py").write_text(BEGUN_IN_VAIN)
+    done = subprocess.run(
+        [sys.executable, "vain.py"], cwd=tmp_path, capture_output=True, text=True, timeout=190
+    )
+    assert done.stdout == "['MainProcess']\n" * 4, done.stdout + done.stderr
+    assert done.stderr == ""
+
+
 SEVERAL = """
 import errno, os, resource, time
 import procession_process as pp

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
 import procession_process as pp
 from procession_process._launch import _zygotes
 from procession_process._tree import children_of
+
+from .watched import state, wait_until
 
 pytestmark = pytest.mark.linux_only
 
@@ -42,13 +43,6 @@ def _same(sent):
     return sent
 
 
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "condition did not come true"
-        time.sleep(0.002)
-
-
 def run_one():
     process = pp.ForkServerProcess(target=nothing)
     process.start()
@@ -64,13 +58,8 @@ def spare():
     zygote = _zygotes._connection.zygote
     wait_until(lambda: len(children_of(zygote)) == 1)
     [pid] = children_of(zygote)
-    wait_until(lambda: is_waiting(pid))
+    wait_until(lambda: state(pid) == "S")
     return pid
-
-
-def is_waiting(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] == "S"
 
 
 def test_the_next_start_takes_it(spare, leak_check):

@@ -13,6 +13,8 @@ import pytest
 
 import procession_process as pp
 
+from .watched import alive, start_program, state, wait_until
+
 pytestmark = [pytest.mark.faults, pytest.mark.linux_only]
 
 
@@ -22,26 +24,6 @@ def nothing():
 
 def sleep_long():
     time.sleep(1000)
-
-
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "condition did not come true"
-        time.sleep(0.005)
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def stopped(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] == "T"
 
 
 def stop_here(_=None):
@@ -54,7 +36,7 @@ class StopsWhileUnpickling:
 
 
 def killed_where_it_stopped(process):
-    wait_until(lambda: stopped(process.pid))
+    wait_until(lambda: state(process.pid) == "T")
     assert process.is_alive() and process.exitcode is None
     process.kill()
     process.join(30)
@@ -147,15 +129,7 @@ GRANDCHILDREN = """
 
 @pytest.mark.native_only
 def test_terminate_tree_finds_what_a_fork_server_made(start_method, tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(GRANDCHILDREN))
-    parent = subprocess.Popen(
-        [sys.executable, str(program), start_method],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    parent = start_program(GRANDCHILDREN, tmp_path, start_method)
     lines = [parent.stdout.readline().strip() for _ in range(4)]
     leaves = [int(line) for line in lines if line != "ready" and int(line) > 0]
     assert len(leaves) == 2
@@ -182,16 +156,7 @@ INTERRUPT = """
 
 
 def test_interrupt_is_the_child_s_alone(start_method, tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(INTERRUPT))
-    parent = subprocess.Popen(
-        [sys.executable, str(program), start_method],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    parent = start_program(INTERRUPT, tmp_path, start_method, start_new_session=True)
     assert parent.stdout.readline() == "ready\n"
     output, error = parent.communicate("\n", timeout=60)
     assert output == "exit code 1\n", error

@@ -41,7 +41,6 @@ asking = allocate_lock()
 """Held for a whole request to the fork server, and while it is begun."""
 
 _begun: Boot | None = None
-_armed = False
 
 
 def begin() -> None:
@@ -67,10 +66,9 @@ def take() -> Boot:
 
 
 def _start() -> Boot:
-    _arm()
-    slot = reserve("forkserver")
     sock, its_sock = socketpair(AF_UNIX, SOCK_SEQPACKET)
     its_door, door = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    slot = reserve("forkserver")
     try:
         pid = spawn_interpreter("_zygote", [its_sock.fileno(), its_door.fileno(), door.fileno()])
     except BaseException:
@@ -85,13 +83,6 @@ def _start() -> Boot:
     return Boot(sock, door, pid, slot)
 
 
-def _arm() -> None:
-    global _armed
-    if not _armed:
-        _armed = True
-        reset_after_fork(_reset)
-
-
 def _reset() -> None:
     # A forked child has no business on its parent's connection; it may come by the door.
     global asking, _begun
@@ -100,3 +91,6 @@ def _reset() -> None:
         _begun.sock.close()
         _begun.door.close()
         _begun = None
+
+
+reset_after_fork(_reset)

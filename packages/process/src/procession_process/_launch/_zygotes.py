@@ -175,8 +175,6 @@ class Connection:
 
 
 _connection: Connection | None = None
-_own_door = -1
-_armed = False
 
 
 class OtherServerError(Exception):
@@ -230,13 +228,6 @@ def _running() -> Connection:
     return _connection
 
 
-def _arm() -> None:
-    global _armed
-    if not _armed:
-        _armed = True
-        reset_after_fork(_reset)
-
-
 def _reset() -> None:
     global _connection
     if _connection is not None:
@@ -244,6 +235,9 @@ def _reset() -> None:
         _connection.zygote = None
         _connection.sock.close()
         _connection = None
+
+
+reset_after_fork(_reset)
 
 
 def _connect() -> Connection | None:
@@ -264,7 +258,6 @@ def _connect() -> Connection | None:
 
 
 def _connection_on(sock: socket, zygote: int | None) -> Connection:
-    _arm()
     sock.setblocking(False)
     return Connection(sock, zygote)
 
