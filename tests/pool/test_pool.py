@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gc
 import itertools
 import threading
@@ -351,6 +352,18 @@ def test_workers_are_named_after_the_start_method() -> None:
     method = get_start_method() or ""
     with Pool(1) as pool:
         assert pool.apply(tasks.name_of_worker).lower().startswith(f"{method}poolworker-")
+
+
+def test_a_cancelled_future_cancels_its_call() -> None:
+    with Pool(1) as pool:
+        running = pool.apply_async(tasks.nap, (1000,))
+        queued = pool.apply_async(tasks.square, (3,))
+        for result in (queued, running):
+            future = result.future()
+            assert future.cancel() and result.cancelled()
+            assert concurrent.futures.wait([future], 60).done == {future}
+        over = pool.apply_async(tasks.square, (4,)).future()
+        assert over.result(60) == 16 and not over.cancel()
 
 
 def test_results_convert_to_futures_and_are_awaitable(any_pool: Any) -> None:

@@ -8,6 +8,7 @@ import time
 from procession_core import TimeoutError, check_timeout  # noqa: A004 - the documented name
 from procession_pool import CancelledError, NotReadyError
 from procession_pool._report import unraisable
+from procession_pool._results import future_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -211,30 +212,14 @@ class AsyncResult(Job):
             self = None  # type: ignore[assignment] # the traceback must not keep the result alive in a cycle
 
     def future(self) -> Future[Any]:
-        """Return a ``concurrent.futures.Future`` of this result."""
-        from concurrent.futures import Future
-
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-
-        def done(result: AsyncResult) -> None:
-            if result._success:
-                future.set_result(result._value)
-            else:
-                future.set_exception(result._value)
-
-        self.add_done_callback(done)
-        return future
+        """Return a ``concurrent.futures.Future`` of this result; cancelling it cancels the call."""
+        return future_of(self)
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio
 
         async def result() -> Any:
-            try:
-                return await asyncio.wrap_future(self.future())
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
+            return await asyncio.wrap_future(self.future())
 
         return result().__await__()
 

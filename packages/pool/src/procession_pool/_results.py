@@ -177,19 +177,7 @@ class AsyncResult(Job):
 
     def future(self) -> Future[Any]:
         """Return a ``concurrent.futures.Future`` of this result; cancelling it cancels the call."""
-        from concurrent.futures import Future
-
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-
-        def done(result: AsyncResult) -> None:
-            if result._success:
-                future.set_result(result._value)
-            else:
-                future.set_exception(result._value)
-
-        self.add_done_callback(done)
-        return future
+        return future_of(self)
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio
@@ -367,3 +355,26 @@ def _short_arguments(kind: int, arg: Any) -> str:
 def _short(obj: object) -> str:
     text = safe_repr(obj)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def future_of(result: Any) -> Future[Any]:
+    """Return a future of *result*, which has what AsyncResult has."""
+    from concurrent.futures import Future
+
+    future: Future[Any] = Future()
+
+    def done(result: Any) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        if result._success:
+            future.set_result(result._value)
+        else:
+            future.set_exception(result._value)
+
+    def cancel(future: Future[Any]) -> None:
+        if future.cancelled():
+            result.cancel()
+
+    future.add_done_callback(cancel)
+    result.add_done_callback(done)
+    return future
