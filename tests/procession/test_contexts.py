@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import procession
+import procession_pool
 from procession._base_context import BaseContext
 from procession._contexts import DefaultContext, default_context
 
@@ -159,6 +160,14 @@ def test_a_pool_takes_the_options_beyond_the_documented_ones() -> None:
         assert pool.apply(abs, (-3,)) == 3
     with pytest.raises(TypeError, match="nonsense"):
         procession.Pool(1, nonsense=1)
+
+
+def test_a_context_s_pool_has_the_parameters_of_the_pool() -> None:
+    theirs = dict(inspect.signature(procession_pool.Pool).parameters)
+    del theirs["context"]
+    ours = dict(inspect.signature(BaseContext.Pool).parameters)
+    del ours["self"]
+    assert list(ours.values()) == list(theirs.values())
 
 
 def test_the_reusable_pool() -> None:
