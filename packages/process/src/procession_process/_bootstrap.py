@@ -125,9 +125,8 @@ def exit_code(code: Any) -> int:
     if isinstance(code, int):
         if -(1 << 31) <= code < 1 << 31:
             return code & 0xFF
-        code = (
-            "the exit code is too large to convert to a C int: 1 is taken instead"  # its last byte may be 0
-        )
+        # Not its last byte, which may be 0.
+        code = "the exit code is too large to convert to a C int: 1 is taken instead"
     try:
         sys.stderr.write(f"{code}\n")
     except Exception:

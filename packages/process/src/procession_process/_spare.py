@@ -22,10 +22,6 @@ from ._bootstrap import become, flush_streams
 from ._messages import pair, receive, transmit
 from ._process import ForkServerProcess
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
-
 
 class _Nowhere:
     """The transfer of a start that does not happen."""

@@ -174,7 +174,6 @@ class BasePopen:
             self._stack_fd = -1
 
     def __del__(self) -> None:
-        if (
-            os is not None
-        ):  # an interpreter without the GIL takes modules apart at its end before the last objects
+        # An interpreter without the GIL takes modules apart at its end before the last objects.
+        if os is not None:
             self.close()
