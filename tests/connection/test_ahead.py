@@ -60,6 +60,13 @@ def ends(leak_check):
     made.close()
 
 
+@pytest.mark.native_only
+def test_short_messages_are_received_ahead(ends):
+    ends.ahead(b"one", b"two")
+    assert select.select([ends.connection._handle], [], [], 0)[0] == []
+    assert ends.connection.poll()
+
+
 def test_nothing_is_lost_or_reordered(ends):
     ends.ahead(b"one", b"", b"three", b"x" * 150)
     assert [ends.connection.recv_bytes() for _ in range(4)] == [b"one", b"", b"three", b"x" * 150]

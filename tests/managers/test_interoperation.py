@@ -6,13 +6,13 @@ import glob
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import procession_managers
+
+from .waiting import at_once, until
 
 FOREIGN = str(Path(__file__).with_name("foreign.py"))
 KEY = b"shared secret"
@@ -34,13 +34,6 @@ class Ours(procession_managers.SyncManager):
 Ours.register("Thing", Thing)
 
 
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "condition did not come true"
-        time.sleep(0.005)
-
-
 def plain_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
@@ -56,8 +49,7 @@ def test_client_of_cpython_uses_our_server(python: str) -> None:
             timeout=60,
         )
         assert outcome.stdout == "done\n", outcome.stderr
-        # Without the GIL an object goes when the thread that made it runs again.
-        until(lambda: manager._number_of_objects() == 0)
+        at_once(lambda: manager._number_of_objects() == 0)
 
 
 @pytest.mark.linux_only

@@ -24,6 +24,8 @@ import procession_process
 from procession_connection import Client, Pipe
 from procession_managers import BaseManager, RemoteError, SyncManager
 
+from .waiting import at_once, until
+
 children: Any = sys.modules["managers_children"]
 
 
@@ -34,13 +36,6 @@ class MyManager(SyncManager):
 MyManager.register("Thing", children.Thing)
 MyManager.register("Linked", children.Thing, method_to_typeid={"itself": "Thing"})
 MyManager.register("operator", callable=lambda: __import__("operator"), exposed=("add", "pow"))
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "condition did not come true"
-        time.sleep(0.005)
 
 
 def start(target: Callable[..., Any], *args: Any) -> Any:
@@ -308,13 +303,12 @@ def test_objects_live_as_long_as_their_proxies(manager: SyncManager) -> None:
     items[0]["x"] = 1
     assert str(items[0]) == "{'x': 1}"
     items.pop()
-    # At once, but for Pythons without the GIL: there an object goes when the thread that made it runs again.
-    until(lambda: manager._number_of_objects() == 1)
+    at_once(lambda: manager._number_of_objects() == 1)
     del items
-    until(lambda: manager._number_of_objects() == 0)
+    at_once(lambda: manager._number_of_objects() == 0)
     for _ in range(2000):
         manager.list()
-    until(lambda: manager._number_of_objects() == 0)
+    at_once(lambda: manager._number_of_objects() == 0)
     assert manager._debug_info() == ""
 
 

@@ -9,8 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ import pytest
 import procession_core
 from procession_connection import Client, allow
 from procession_managers import BaseManager, RemoteError, SyncManager
+
+from .waiting import until
 
 children: Any = sys.modules["managers_children"]
 KEY = b"a key"
@@ -41,13 +42,6 @@ class Bomb:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.path),)
-
-
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "condition did not come true"
-        time.sleep(0.005)
 
 
 def ask(manager: BaseManager, message: bytes) -> Any:

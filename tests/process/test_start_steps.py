@@ -13,9 +13,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import start_steps
+from . import start_steps
 
 PROGRAM = Path(start_steps.__file__)
 CASES = [
