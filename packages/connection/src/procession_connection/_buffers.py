@@ -19,7 +19,6 @@ MAGIC = b"\x02procession/oob-1"
 """No pickle begins with the byte 2."""
 _COUNT = Struct("!I")
 _ENTRY = Struct("!QB")
-_PROTOCOL = b"\x80\x05"
 _FRAME = 0x95
 _NEXT_BUFFER = 0x97
 _READONLY_BUFFER = 0x98

@@ -77,11 +77,6 @@ def name_logger(name: str) -> None:
         LOGGER_NAME = logger.name = name
 
 
-def logger_name() -> str:
-    """Return the name of the library's logger, whether it was made or not."""
-    return LOGGER_NAME
-
-
 def get_logger() -> Logger:
     """Return the logger of this library, making it if necessary.
 

@@ -42,7 +42,6 @@ class Job:
     )
 
     _mode = 0
-    _chunked = False
 
     def __init__(
         self,

@@ -70,9 +70,6 @@ def prepare_fork() -> None:
         core.set_name(runtime.name)
 
 
-name_slot: Callable[[str], None] | None = None if core is None else core.set_name
-"""Write the name of this process into the registry, if it is in one."""
-
 begin_child: Callable[[str, bool], bool] | None = None if core is None else core.begin_child
 """In a forked child: write its name into the registry; if asked to, let descriptor 0 read nothing. False: see
 :func:`is_severed`.

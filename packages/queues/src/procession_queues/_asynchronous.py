@@ -9,13 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Callable
-    from typing import Any, Protocol
-
-    class Waitable(Protocol):
-        """What of a queue is waited for; both descriptors are readable when it is worth to try again."""
-
-        def fileno(self) -> int: ...
-        def _room_fileno(self) -> int: ...
+    from typing import Any
 
 
 class Gate:
