@@ -433,6 +433,46 @@ def test_interrupted_call_is_given_up(manager: SyncManager) -> None:
     assert manager._number_of_objects() == 1
 
 
+@pytest.mark.parametrize("calls_before", [0, 100])
+def test_signal_handler_calls_while_a_call_waits(manager: SyncManager, calls_before: int) -> None:
+    flag, items, inner = manager.Event(), manager.list(["of the handler"]), []
+
+    def ring(*_: object) -> None:
+        inner.append(items[0])
+        flag.set()
+
+    for _ in range(calls_before):
+        assert items[0] == "of the handler"
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        assert flag.wait(60) is True
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert inner == ["of the handler"] and items[0] == "of the handler"
+
+
+def test_signal_handler_calls_at_any_moment_of_a_call(manager: SyncManager) -> None:
+    items, inner = manager.list(range(1000)), []
+
+    def ring(*_: object) -> None:
+        inner.append(items[999])
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    outer, number = 0, 0
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+        while len(inner) < 200:
+            number = (number + 1) % 900
+            assert items[number] == number
+            outer += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert set(inner) == {999} and outer
+
+
 # ---- beyond ------------------------------------------------------------------------------------------------
 
 

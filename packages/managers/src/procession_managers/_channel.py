@@ -83,6 +83,7 @@ class Channel:
         "_ahead",
         "_answers",
         "_ask",
+        "_busy",
         "_classic",
         "_connection",
         "_dumps",
@@ -107,6 +108,8 @@ class Channel:
         self._classic = not self.marked
         self._transfer = ManagerTransfer(link.address, self._classic)
         self._sending = allocate_lock()
+        # From a request to its answer. Whoever calls then is a signal handler of this thread.
+        self._busy = False
         self._ahead = CALLS_BEFORE if self.marked else -1
         self._key = b""
         self._requests: Any = None
@@ -135,6 +138,8 @@ class Channel:
 
         Raises ServerDiedError when the connection is lost, and what pickling raises; then nothing was sent.
         """
+        if self._busy:
+            return self._link.call_aside(ident, name, args, kwds)
         if self._ask is not None:
             return self._call_in_lane(self.encode(ident, name, args, kwds))
         if self._connection is None:  # closed by another thread
@@ -149,6 +154,7 @@ class Channel:
                 if self._ask is not None:
                     return self._call_in_lane(data)
         sent = False
+        self._busy = True
         try:
             with self._sending:
                 self._send(self._handle, self._kind, data)
@@ -161,9 +167,12 @@ class Channel:
             # The answer will come when nobody waits for it.
             self._link.retire(self, cancel=sent)
             raise
+        finally:
+            self._busy = False
         return self.decode(data)
 
     def _call_in_lane(self, data: bytes) -> Any:
+        self._busy = True
         try:
             try:
                 answer = self._ask(self._requests, data, self._key, LOOK_SECONDS)
@@ -177,6 +186,8 @@ class Channel:
         except BaseException:
             self._link.retire(self, cancel=True)
             raise
+        finally:
+            self._busy = False
         return self.decode(answer) if type(answer) is bytes else (RETURN, answer)
 
     def _wait_in_lane(self) -> Any:
@@ -237,6 +248,7 @@ class Channel:
             return self._dumps(request, PROTOCOL)
 
     def _call_plain(self, ident: str | None, name: str, args: Any, kwds: Any) -> Any:
+        self._busy = True
         try:
             self._connection.send((ident, name, tuple(args), dict(kwds)))
             return self._connection.recv()
@@ -246,6 +258,8 @@ class Channel:
         except BaseException:
             self._link.retire(self, cancel=False)
             raise
+        finally:
+            self._busy = False
 
     def note(self, data: bytes) -> bool:
         """Send a one-way note unless the connection is being written; say whether it was sent."""

@@ -120,13 +120,28 @@ class Link:
         if holder is not None and holder.channel.usable:
             channel: Channel = holder.channel
             return channel
-        with self._lock:
-            channel_ = self._spare.pop() if self._spare else None
-        if channel_ is None or not channel_.note(RENEW):
-            channel_ = self.connect()
+        channel_ = self._free_channel()
         self.local.holder = _Holder(self, channel_)
         self.local.channel = channel_
         return channel_
+
+    def _free_channel(self) -> Channel:
+        with self._lock:
+            channel = self._spare.pop() if self._spare else None
+        return channel if channel is not None and channel.note(RENEW) else self.connect()
+
+    def call_aside(self, ident: str | None, name: str, args: Any, kwds: Any) -> Any:
+        """Make a call while this thread waits for the answer of another: the thread's channel is not free.
+
+        A signal handler does that. On the same channel it would take the other call's answer for its own.
+        Blocks and raises as ``Channel.call()``.
+        """
+        channel = self._free_channel()
+        try:
+            return channel.call(ident, name, args, kwds)
+        finally:
+            if channel not in self._retired:
+                self.give_back(channel)
 
     def connect(self) -> Channel:
         """Return a new channel. Raises as ``channel()``."""
