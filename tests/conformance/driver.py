@@ -6,6 +6,7 @@ Spawned children import this file as their __main__, so what makes the test clas
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import sys
@@ -41,24 +42,74 @@ def provide() -> None:
 if sys.modules.get("multiprocessing") is sys.modules.get("procession"):
     provide()
 
-if SUITE == "main_handling":
-    from test import test_multiprocessing_main_handling as _suite
-    from test.support import script_helper as _helper
 
-    _start = _helper.run_python_until_end
+def alias_scripts() -> None:
+    """Have the programs that tests write and run be run as this one is."""
+    from test.support import script_helper
 
-    def _aliased(*args, **env):
+    start = script_helper.run_python_until_end
+
+    def aliased(*args, **env):
         env.pop("__isolated", None)
         env.pop("__cleanenv", None)
         if os.environ.get("CONFORMANCE_PLAIN") != "1":
-            args = ("-m", "procession", *args)
+            count = 0  # the interpreter's own options come before -m
+            while args[count].startswith("-") and args[count] not in ("-c", "-m", "-"):
+                count += 2 if args[count] in ("-W", "-X") else 1
+            args = (*args[:count], "-m", "procession", *args[count:])
         # Without any variable it would add -E, and PYTHONPATH with the package would not count.
-        return _start(*args, __isolated=False, **{"CONFORMANCE": "1", **env})
+        return start(*args, __isolated=False, **{"CONFORMANCE": "1", **env})
 
-    _helper.run_python_until_end = _aliased
+    script_helper.run_python_until_end = aliased
+
+
+# The modules whose tests start processes by multiprocessing or look into it, and those whose tests fork by themselves,
+# with what to take of each. Not test_venv: it runs Pythons in which no package is installed.
+OTHERS = {
+    "test_asyncio.test_events": ("*.test_get_event_loop*", "*.test_run_in_executor*"),
+    "test_asyncio.test_unix_events": ("TestFork.*",),
+    "test_compileall": ("*worker*", "*.test_larger_than_32_bit_times"),
+    "test_fcntl": ("*.test_lockf*",),
+    "test_fork1": ("*",),
+    "test_genericalias": ("*",),
+    "test_importlib.test_threaded_import": ("*",),
+    "test_logging": (
+        "QueueHandlerTest.*",
+        "QueueListenerTest.*",
+        "LogRecordTest.*",
+        "*queue*",
+        "*.test_post_fork*",
+    ),
+    "test_pickle": ("CompatPickleTests.*",),
+    "test_re": ("*.test_regression_gh94675",),
+    "test_socketserver": ("*.test_Forking*", "*.test_forking*"),
+    "test_threading": ("*fork*", "ThreadJoinOnShutdown.*", "SubinterpThreadingTests.*"),
+    "test_tracemalloc": ("*.test_fork",),
+}
+PICKED: dict[str, tuple[str, ...]] = {}
+
+if SUITE == "main_handling":
+    from test import test_multiprocessing_main_handling as _suite
+
+    alias_scripts()
     for _name, _value in list(vars(_suite).items()):
         if isinstance(_value, type) and issubclass(_value, unittest.TestCase):
             globals()[_name] = _value
+elif SUITE == "others":
+    import contextlib as _contextlib
+    import importlib as _importlib
+
+    alias_scripts()
+    for _part, _patterns in OTHERS.items():
+        with _contextlib.redirect_stdout(sys.stderr):  # which holds the names
+            _module = _importlib.import_module(f"test.{_part}")
+        for _name, _value in list(vars(_module).items()):
+            if isinstance(_value, type) and issubclass(_value, unittest.TestCase):
+                if _value.__module__ == _module.__name__:
+                    _value.conformance_name = f"{_part}:{_name}".rpartition(".")[2]
+                    globals()[_value.conformance_name] = _value
+                    PICKED[_value.conformance_name] = _patterns
+    del _value
 elif SUITE == "futures":
     import importlib as _importlib
 
@@ -157,14 +208,22 @@ class Report(unittest.TestResult):
 
 
 def name_of(test: unittest.TestCase) -> str:
-    return f"{type(test).__name__}.{test._testMethodName}"
+    cls = type(test)
+    return f"{vars(cls).get('conformance_name', cls.__name__)}.{test._testMethodName}"
 
 
 def all_names() -> list[str]:
     names = []
     for name, value in globals().items():
         if isinstance(value, type) and issubclass(value, unittest.TestCase):
-            names += [f"{name}.{test}" for test in unittest.defaultTestLoader.getTestCaseNames(value)]
+            tests = [f"{name}.{test}" for test in unittest.defaultTestLoader.getTestCaseNames(value)]
+            if name in PICKED:
+                tests = [
+                    test
+                    for test in tests
+                    if any(fnmatch.fnmatch(test.partition(":")[2], pattern) for pattern in PICKED[name])
+                ]
+            names += tests
     return names
 
 

@@ -2,8 +2,8 @@
 
 Also a program: ``python tests/conformance/runner.py METHOD[,METHOD] [--suite SUITE] [--plain] [--seconds LIMIT]
 [PATTERN ...]`` prints what did not pass, as soon as it is known. A suite is multiprocessing, main_handling, futures
-(ProcessPoolExecutor on our contexts) or executor (``pool.executor()`` in its place); --plain runs the standard library
-itself, --seconds gives each test more time.
+(ProcessPoolExecutor on our contexts), executor (``pool.executor()`` in its place) or others (what the tests of other
+modules do with processes); --plain runs the standard library itself, --seconds gives each test more time.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ LONG = (
     "*test_map_timeout",
     "*thread_safety",
     "TestWait.*",
+    "test_fork1:*",
+    "test_socketserver:*",
+    "test_threading:*",
 )
 GOOD = ("ok", "skip")
 

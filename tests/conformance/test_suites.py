@@ -23,6 +23,7 @@ SUITES = [
     ("main_handling", "any", "test.test_multiprocessing_main_handling"),
     ("futures", "any", "test.test_concurrent_futures.executor"),
     ("executor", "any", "test.test_concurrent_futures.executor"),
+    ("others", "any", "test.test_compileall"),
 ]
 
 
