@@ -14,13 +14,14 @@
 struct ahead { sh64 span; char data[AHEAD_ROOM]; };
 _Static_assert(sizeof(struct ahead) == AHEAD_SIZE, "ahead: its size is that of the file");
 
-static struct ahead *map(int fd)
+/* at: in place of what is mapped there; NULL: anywhere. */
+static struct ahead *map(int fd, struct ahead *at)
 {
-    void *place = mmap(NULL, AHEAD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+    void *place = mmap((void *)at, AHEAD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0) | (at ? MAP_FIXED : 0), fd, 0);
     return place == MAP_FAILED ? NULL : place;
 }
 
-struct ahead *ahead_new(void) { return map(-1); }
+struct ahead *ahead_new(void) { return map(-1, NULL); }
 
 void ahead_free(struct ahead *a)
 {
@@ -49,23 +50,21 @@ void ahead_put(struct ahead *a, const char *data, size_t size)
     SH_SET(&a->span, (uint64_t)size);
 }
 
-int ahead_share(struct ahead **a)
+int ahead_share(struct ahead *a)
 {
     char data[AHEAD_ROOM];
     int fd = os_memory_file("procession-ahead");
     if (fd < 0) return -1;
-    struct ahead *made = ftruncate(fd, (off_t)AHEAD_SIZE) < 0 ? NULL : map(fd);
-    if (!made) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
+    if (ftruncate(fd, (off_t)AHEAD_SIZE) == 0) {
+        size_t size = ahead_take(a, data, sizeof data);
+        struct ahead *made = map(fd, a);
+        ahead_put(a, data, size);
+        if (made) return fd;
     }
-    size_t size = ahead_take(*a, data, sizeof data);
-    ahead_put(made, data, size);
-    ahead_free(*a);
-    *a = made;
-    return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
 }
 
 struct ahead *ahead_open(int fd)
@@ -76,5 +75,5 @@ struct ahead *ahead_open(int fd)
         errno = EINVAL;
         return NULL;
     }
-    return map(fd);
+    return map(fd, NULL);
 }

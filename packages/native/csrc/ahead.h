@@ -27,8 +27,9 @@ size_t ahead_count(const struct ahead *a);       /* NULL is allowed: 0 */
 size_t ahead_take(struct ahead *a, char *to, size_t size);
 void ahead_put(struct ahead *a, const char *data, size_t size);     /* into an empty one; size <= AHEAD_ROOM */
 
-/* Moves the bytes of *a into a memory file, which *a then stands for: its descriptor, the caller's, or -1 with errno. */
-int ahead_share(struct ahead **a);
+/* Moves the bytes into a memory file, which then stands in their place: its descriptor, the caller's, or -1 with errno.  Other
+ * threads may use *a meanwhile. */
+int ahead_share(struct ahead *a);
 /* What such a descriptor stands for; NULL with errno. */
 struct ahead *ahead_open(int fd);
 

@@ -45,7 +45,7 @@ enum frame_status {
 
 #define FRAME_JOINED ((size_t)16384)
 #define FRAME_PIECE ((size_t)131072)
-#define FRAME_LARGEST ((uint64_t)1 << 62)
+#define FRAME_LARGEST ((uint64_t)SIZE_MAX >> 2)
 #define FRAME_FDS 253                            /* what Linux carries beside one message (SCM_MAX_FD) */
 
 /* The kind of an open descriptor, or FRAME_ERRNO. */

@@ -80,12 +80,13 @@ int os_memory_file(const char *name)
     char path[PATH_MAX];
     size_t length = confstr(_CS_DARWIN_USER_TEMP_DIR, path, sizeof path);
     if (length == 0 || length > sizeof path) length = (size_t)snprintf(path, sizeof path, "/tmp/") + 1;
-    int added = snprintf(path + length - 1, sizeof path - length, "%s.XXXXXX", name);
+    unsigned long long number = 0;
+    int added = os_random(&number, sizeof number) ? snprintf(path + length - 1, sizeof path - length, "%s.%016llx", name, number) : -1;
     if (added < 0 || (size_t)added >= sizeof path - length) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    int fd = mkostemp(path, O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) unlink(path);
     return fd;
 }

@@ -194,7 +194,7 @@ static PyObject *end_take(FrameEndObject *self, PyObject *most)
 static PyObject *end_share(FrameEndObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (!ahead_count(self->ahead)) Py_RETURN_NONE;
-    if (self->shared < 0) self->shared = ahead_share(&self->ahead);
+    if (self->shared < 0) self->shared = ahead_share(self->ahead);
     return self->shared < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromLong(self->shared);
 }
 

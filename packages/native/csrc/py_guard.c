@@ -1,6 +1,8 @@
 /* py_guard.c: Guard, the lock of a pool's engine, held only in stretches that no KeyboardInterrupt breaks off. */
 #include "py_arena.h"
+
 #include <pythread.h>
+#include <signal.h>
 
 #include "channel.h"
 #include "shield.h"
@@ -50,9 +52,38 @@ static int at_home(Guard *self)
     return -1;
 }
 
+/* Python does not tell where its C handler is: it is put behind a signal that is ignored by default, for a moment.  -1 with what
+ * a handler that was due raised. */
+static int find_handler(void)
+{
+    static const int ignored[] = { SIGURG, SIGWINCH, SIGCHLD };
+    struct sigaction now;
+    size_t i = 0;
+    while (i < 3 && (sigaction(ignored[i], NULL, &now) < 0 || (now.sa_flags & SA_SIGINFO) || now.sa_handler != SIG_DFL)) i++;
+    PyObject *module = i < 3 ? PyImport_ImportModule("_signal") : NULL;
+    PyObject *set = module ? PyObject_CallMethod(module, "signal", "iO", ignored[i], (PyObject *)&PyLong_Type) : NULL;
+    if (set) {
+        if (sigaction(ignored[i], NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO)) shield_wraps(now.sa_handler);
+        Py_DECREF(set);
+        set = PyObject_CallMethod(module, "signal", "ii", ignored[i], 0);
+        if (!set) {                                         /* a signal came between, which it has handled: it will do now */
+            PyObject *error = core_caught();
+            set = PyObject_CallMethod(module, "signal", "ii", ignored[i], 0);
+            Py_CLEAR(set);
+            core_rethrow(error);
+        }
+    }
+    bool failed = !set && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_ValueError);
+    if (!set && !failed) PyErr_Clear();                     /* an interpreter's main thread that is not the process's */
+    Py_XDECREF(set);
+    Py_XDECREF(module);
+    return failed ? -1 : 0;
+}
+
 /* -1, and no stretch has begun: a handler that was due raised. */
 static int begin_stretch(void)
 {
+    if (shield_wants_handler() && find_handler() < 0) return -1;
     shield_on();
     if (!shield_is_first() || PyErr_CheckSignals() == 0) return 0;
     shield_off();

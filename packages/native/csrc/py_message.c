@@ -45,6 +45,7 @@ static PyObject *py_message_send(PyObject *Py_UNUSED(m), PyObject *args)
     Py_ssize_t count = PySequence_Size(fds);
     if (count < 0) return NULL;
     if (count > MOST_FDS) return PyErr_Format(PyExc_ValueError, "%zd descriptors are more than the %d of a message", count, MOST_FDS);
+    if (size > MOST_BYTES) return PyErr_Format(PyExc_ValueError, "%zd bytes are more than the %d of a message", size, MOST_BYTES);
     union control control;
     struct iovec part = { data, (size_t)size };
     struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
@@ -69,22 +70,25 @@ static PyObject *py_message_send(PyObject *Py_UNUSED(m), PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *take_fds(struct msghdr *message)
+/* What came along: how many, of which those beyond MOST_FDS cannot be. */
+static int find_fds(struct msghdr *message, int fds[MOST_FDS])
 {
-    PyObject *list = PyList_New(0);
+    int count = 0;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(header) + sizeof(int) * i, sizeof fd);
-            PyObject *number = list ? PyLong_FromLong(fd) : NULL;
-            if (!number || PyList_Append(list, number) < 0) {
-                close(fd);
-                Py_CLEAR(list);
-            }
-            Py_XDECREF(number);
-        }
+        size_t size = header->cmsg_len - CMSG_LEN(0);
+        memcpy(fds + count, CMSG_DATA(header), size);
+        count += (int)(size / sizeof *fds);
+    }
+    return count;
+}
+
+static PyObject *list_of(const int *fds, int count)
+{
+    PyObject *list = PyList_New(count);
+    for (int i = 0; list && i < count; i++) {
+        PyObject *number = PyLong_FromLong(fds[i]);
+        if (!number || PyList_SetItem(list, i, number) < 0) Py_CLEAR(list);
     }
     return list;
 }
@@ -92,6 +96,7 @@ static PyObject *take_fds(struct msghdr *message)
 static PyObject *py_message_receive(PyObject *Py_UNUSED(m), PyObject *arg)
 {
     char data[MOST_BYTES]; /* of which only the pages that are written to cost anything */
+    int fds[MOST_FDS];
     long fd = PyLong_AsLong(arg);
     if (fd == -1 && PyErr_Occurred()) return NULL;
     union control control;
@@ -100,16 +105,12 @@ static PyObject *py_message_receive(PyObject *Py_UNUSED(m), PyObject *arg)
     ssize_t size;
     AGAIN(recvmsg((int)fd, &message, MSG_CMSG_CLOEXEC), size);
     if (size < 0) return failed();
-    PyObject *fds = take_fds(&message);
-    if (fds && message.msg_flags & MSG_CTRUNC) { /* this process has no room for all */
-        for (Py_ssize_t i = 0; i < PyList_Size(fds); i++) close((int)PyLong_AsLong(PyList_GetItem(fds, i)));
-        Py_DECREF(fds);
-        fds = Py_NewRef(Py_None);
-    }
-    PyObject *bytes = fds ? PyBytes_FromStringAndSize(data, size) : NULL;
-    PyObject *both = bytes ? PyTuple_Pack(2, bytes, fds) : NULL;
-    Py_XDECREF(bytes);
-    Py_XDECREF(fds);
+    int count = find_fds(&message, fds);
+    bool all = !(message.msg_flags & MSG_CTRUNC); /* else this process has no room for them */
+    PyObject *both = NULL;
+    if (message.msg_flags & MSG_TRUNC) PyErr_SetString(PyExc_OSError, "bad message: it is longer than any that is sent here");
+    else both = Py_BuildValue("y#N", data, (Py_ssize_t)size, all ? list_of(fds, count) : Py_NewRef(Py_None));
+    while ((!both || !all) && count) close(fds[--count]);
     return both;
 }
 #endif

@@ -181,8 +181,21 @@ static int (*const parts[])(PyObject *module) = {
     procession_add_beside, procession_add_pack, procession_add_channel, procession_add_guard,
 };
 
+/* One arena and one set of types a process, which belong to the interpreter that came first. */
+static int refuse_another(void)
+{
+    static int64_t first = -1;
+    int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (here < 0) return -1;
+    if (first < 0) first = here;
+    if (first == here) return 0;
+    PyErr_SetString(PyExc_ImportError, "the C core of procession is in use by another interpreter of this process");
+    return -1;
+}
+
 static int exec_module(PyObject *module)
 {
+    if (refuse_another() < 0) return -1;
 #ifdef PROCESSION_FAULTS
     fault_init();
 #endif
@@ -211,8 +224,8 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC INIT_NAME(PROCESSION_MODULE_NAME)(void)
 {
     int n = 1;
-    /* One arena and one set of types a process: sub-interpreters are refused (3.12+), and the GIL is relied on for
-     * the Python objects (not for shared memory), so a free-threaded build turns it on (3.13+). */
+    /* The GIL is relied on for the Python objects (not for shared memory): interpreters with one of their own are refused (3.12+),
+     * and a free-threaded build turns it on (3.13+). */
     if (Py_Version >= 0x030c0000) slots[n++] = (PyModuleDef_Slot){ SLOT_MULTIPLE_INTERPRETERS, (void *)0 };
     if (Py_Version >= 0x030d0000) slots[n++] = (PyModuleDef_Slot){ SLOT_GIL, (void *)0 };
     return PyModuleDef_Init(&definition);

@@ -135,9 +135,10 @@ static bool long_integer(struct reader *r)
 static bool step(struct reader *r, unsigned char op)
 {
     Py_ssize_t from;
+    const unsigned char *start = r->at;
     switch (op) {
     case 0x94: return r->depth > 0;                                                    /* MEMOIZE */
-    case 0x95: return have(r, 8) && number(r, 8) == (uint64_t)(r->end - r->at);          /* FRAME: all there is */
+    case 0x95: return have(r, 8) && number(r, 8) + 8 == (uint64_t)(r->end - start);      /* FRAME: all there is */
     case 'N': return push(r, Py_NewRef(Py_None));
     case 0x88: return push(r, Py_NewRef(Py_True));
     case 0x89: return push(r, Py_NewRef(Py_False));

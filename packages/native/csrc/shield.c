@@ -6,6 +6,10 @@
  * does not see it: in a shielded stretch a first signal is noted and raised again at the end, a second one gets through at
  * once, in case the stretch does not end.
  *
+ * Only Python's own C handler is wrapped, which stands behind all those of signal.signal(): no other can raise.  One that a
+ * library (or faulthandler.register) has put in our place may hand signals on to the one that it found, which is us: called by
+ * us, it would call us again, for ever.
+ *
  * Not sigaction() at both ends of each stretch: that costs a microsecond, a tenth of a call through a pool.  Not
  * pthread_sigmask(): the kernel would give the signal to another thread, for which Python handles it in the main one.
  */
@@ -25,23 +29,33 @@
 static const int signals[] = { SIGINT, SIGALRM, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGVTALRM };
 #define SIGNALS (int)(sizeof signals / sizeof *signals)
 
-static struct sigaction former[SIGNALS];                    /* what was there before us */
+static void (*pythons)(int);                                /* NULL: not known */
 static volatile sig_atomic_t depth, noted[SIGNALS], any_noted;
 static sh32 *volatile waiting;
 static uint64_t looked_ns;
 static _Thread_local signed char is_main;          /* 0: not known yet */
 
-static void interrupted(int number, siginfo_t *info, void *context)
+static bool on_main(void)
+{
+    if (is_main == 0) is_main = os_is_main_thread() ? 1 : -1;
+    return is_main > 0;
+}
+
+static void interrupted(int number)
 {
     int i = 0;
     while (i < SIGNALS - 1 && signals[i] != number) i++;
     if (depth == 0 || noted[i]) {
         noted[i] = 0;
-        if (former[i].sa_flags & SA_SIGINFO) former[i].sa_sigaction(number, info, context);
-        else former[i].sa_handler(number);
+        pythons(number);
         return;
     }
     noted[i] = any_noted = 1;
+    SH_FENCE();                                             /* in another thread: the main one may be out of its stretch */
+    if (depth == 0 && __atomic_exchange_n(&noted[i], 0, __ATOMIC_SEQ_CST)) {
+        pythons(number);
+        return;
+    }
     sh32 *word = waiting;
     if (word) {
         SH_ADD(word, 1);
@@ -53,9 +67,7 @@ static void raise_noted(void)
 {
     any_noted = 0;
     for (int i = 0; i < SIGNALS; i++) {
-        if (!noted[i]) continue;
-        noted[i] = 0;
-        raise(signals[i]);
+        if (__atomic_exchange_n(&noted[i], 0, __ATOMIC_SEQ_CST)) raise(signals[i]);
     }
 }
 
@@ -67,27 +79,21 @@ static void after_fork_child(void)
     is_main = 0;
 }
 
+bool shield_wants_handler(void) { return !pythons && on_main(); }
+void shield_wraps(void (*handler)(int)) { pythons = handler; }
+
 static void wrap_handlers(void)
 {
     static bool watching;
+    if (!pythons) return;
     if (!watching && pthread_atfork(NULL, NULL, after_fork_child) != 0) return;
     watching = true;
     for (int i = 0; i < SIGNALS; i++) {
         struct sigaction now;
-        if (sigaction(signals[i], NULL, &now) < 0) continue;
-        if (now.sa_flags & SA_SIGINFO ? now.sa_sigaction == interrupted : now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN)
-            continue;
-        former[i] = now;
-        now.sa_sigaction = interrupted;
-        now.sa_flags |= SA_SIGINFO;
+        if (sigaction(signals[i], NULL, &now) < 0 || (now.sa_flags & SA_SIGINFO) || now.sa_handler != pythons) continue;
+        now.sa_handler = interrupted;
         sigaction(signals[i], &now, NULL);
     }
-}
-
-static bool on_main(void)
-{
-    if (is_main == 0) is_main = os_is_main_thread() ? 1 : -1;
-    return is_main > 0;
 }
 
 void shield_on(void)
@@ -107,6 +113,7 @@ void shield_off(void)
 {
     if (!on_main() || depth == 0) return;
     depth = depth - 1;
+    SH_FENCE();                                             /* pairs with interrupted() */
     if (depth == 0 && any_noted) raise_noted();
 }
 

@@ -6,6 +6,10 @@
 
 #include "shared.h"
 
+/* Python's C handler of signals, without which nothing is ever noted: whether it is wanted, and what it is. */
+bool shield_wants_handler(void);
+void shield_wraps(void (*handler)(int));
+
 /* From here to the matching shield_off() a first SIGINT (SIGALRM, SIGTERM ...) is only noted.  Nests; nothing in other threads than the main
  * one, where no signal handler of Python runs. */
 void shield_on(void);

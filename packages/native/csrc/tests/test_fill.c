@@ -222,13 +222,13 @@ static void test_scarce(void)
 
 /* ---- memlimit ---------------------------------------------------------------------------------------------------- */
 
-static char root[] = P_tmpdir "/procession-limits-XXXXXX";
+static char root[64];
 
 static void put(const char *name, const char *text)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", root, name);
-    for (char *slash = strchr(path + sizeof root, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(path + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         mkdir(path, 0700);
         *slash = '/';
@@ -239,7 +239,8 @@ static void put(const char *name, const char *text)
 
 static void test_limits(void)
 {
-    CHECK(mkdtemp(root));
+    snprintf(root, sizeof root, P_tmpdir "/procession-limits-%d", (int)getpid());
+    CHECK(mkdir(root, 0700) == 0);
     char own[256], v2[256], v1[256], command[256];
     snprintf(own, sizeof own, "%s/own", root);
     snprintf(v2, sizeof v2, "%s/v2", root);

@@ -58,4 +58,7 @@ def build_info() -> str:
         return "portable, because PROCESSION_NATIVE=0"
     if _FREE_THREADED:
         return "portable, because this Python runs without the GIL; PROCESSION_NATIVE=1 turns it on for the C core"
-    return "portable, because the C core is not built for this Python or platform"
+    return (
+        "portable, because the C core is not built for this Python or platform, or another interpreter of this "
+        "process uses it"
+    )
