@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,13 +34,19 @@ from tests.pool.test_pool import (  # noqa: F401 - collected here with this modu
     test_join_needs_close,
     test_many_threads_use_one_pool,
     test_map,
-    test_progress,
     test_repr,
     test_results_convert_to_futures_and_are_awaitable,
     test_starmap,
     test_terminate_fails_what_is_left,
     test_timeouts,
     test_values_of_all_kinds_arrive,
+)
+from tests.pool.test_progress import (  # noqa: F401
+    test_a_bar,
+    test_progress,
+    test_progress_is_told_though_nobody_waits,
+    test_progress_of_imap,
+    test_what_is_no_progress,
 )
 
 
@@ -151,11 +158,23 @@ def test_close_lets_an_unconsumed_imap_run_to_its_end(ctx: Any, tmp_path: Any) -
     assert len(list(tmp_path.iterdir())) == 300
 
 
-def test_progress_of_an_imap(any_pool: Any) -> None:
-    told: list[tuple[int, int | None]] = []
-    list(any_pool.imap(tasks.square, range(50), progress=lambda done, total: told.append((done, total))))
-    assert told[-1] == (50, 50)
-    assert told == sorted(told)
+def test_a_cancelled_future_cancels_its_call(any_pool: Any) -> None:
+    results = [any_pool.apply_async(tasks.nap, (0.5,)) for _ in range(20)]
+    last = results[-1].future()
+    assert last.cancel() and results[-1].cancelled()
+    assert [result.future().result(60) for result in results[:3]] == [0.5] * 3
+
+
+def test_a_cancelled_await_cancels_its_call(any_pool: Any) -> None:
+    async def main() -> None:
+        result = any_pool.apply_async(tasks.nap, (0.5,))
+        with pytest.raises(asyncio.TimeoutError):
+            async with asyncio.timeout(0.05):
+                await result
+        assert result.cancelled()
+        assert await any_pool.apply_async(tasks.square, (3,)) == 9
+
+    asyncio.run(main())
 
 
 def name_of_task() -> str:

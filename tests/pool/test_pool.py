@@ -387,53 +387,6 @@ def test_results_convert_to_futures_and_are_awaitable(any_pool: Any) -> None:
     assert (first, rest, both) == (36, [x * x for x in range(20)], [[1, 4], 16])
 
 
-def test_progress(any_pool: Any) -> None:
-    for chunksize in (1, 3):
-        for _ in range(10):
-            told: list[tuple[int, int]] = []
-            any_pool.map(
-                tasks.square, range(10), chunksize, progress=lambda done, total: told.append((done, total))
-            )
-            # The last call comes before the result.
-            assert told[-1] == (10, 10)
-            assert told == sorted(told)
-    told = []
-    any_pool.map(tasks.square, [], progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 0)]
-
-
-@pytest.mark.parametrize("chunksize", [1, 3])
-def test_progress_of_imap(any_pool: Any, chunksize: int) -> None:
-    for source, total in ((range(10), 10), (iter(range(10)), None)):
-        told: list[tuple[int, int | None]] = []
-        results = any_pool.imap(
-            tasks.square, source, chunksize, progress=lambda done, total: told.append((done, total))
-        )
-        assert list(results) == [x * x for x in range(10)]
-        assert told[-1] == (10, total)
-
-
-def test_progress_is_told_though_nobody_waits(any_pool: Any) -> None:
-    complete = threading.Event()
-
-    def tell(done: int, total: int) -> None:
-        if done == total:
-            complete.set()
-
-    result = any_pool.map_async(tasks.square, range(10), 1, progress=tell)
-    assert complete.wait(20)
-    assert result.get(20) == [x * x for x in range(10)]
-
-
-def test_progress_of_what_fails_and_a_teller_that_raises(
-    any_pool: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.unraisablehook", lambda report: None)
-    with pytest.raises(ValueError):
-        any_pool.map(tasks.raise_value, range(4), 1, progress=lambda done, total: 1 / 0)
-    assert any_pool.apply(tasks.square, (3,)) == 9
-
-
 def test_cancel(any_pool: Any) -> None:
     blockers = [any_pool.apply_async(tasks.nap, (0.3,)) for _ in range(3)]
     waiting = any_pool.apply_async(tasks.square, (3,))
