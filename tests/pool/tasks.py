@@ -279,6 +279,25 @@ def hoard() -> None:
         hoarded.append([None] * 100)
 
 
+def hoard_all_but(spare: int, how: str, more: object = None) -> object:
+    """Use up the memory, give back about *spare* bytes of it, and end."""
+    gc.disable()
+    chain: Any = None
+    for size in (100_000, 1000, 480, 240, 112, 48, 16):
+        try:
+            while True:
+                chain = (chain, bytes(size))
+        except MemoryError:
+            pass
+    while spare > 0 and chain is not None:
+        spare -= len(chain[1]) + 90
+        chain = chain[0]
+    hoarded.append(chain)
+    if how == "raise":
+        raise ValueError(how)
+    return {"how": how} if how == "object" else 7
+
+
 def cannot_even_report() -> None:
     """As a worker that has not the memory for the report of its MemoryError."""
     from procession_core import default_reducer

@@ -126,14 +126,18 @@ def work(link: Any, setup: Setup) -> None:
     payloads = Payloads(kept, views=True)
     _stacks_to(link.stack_fd)
     memory = _prepare_memory(setup.memory_limit)
+    failed, within = payloads.failed, _as_it_is
+    if memory is not None:
+        channel.lift = memory.lift
+        failed, within = partial(memory.report, failed), memory.within
     global _state
     _state = WorkerState(setup.number)
     value = None
     if setup.initializer is not None:
         try:
-            value = setup.initializer(*setup.initargs)
+            value = within(setup.initializer)(*setup.initargs)
         except BaseException as error:
-            tag, data = payloads.failed(error)
+            tag, data = failed(error)
             channel.emit(INIT_FAILED + bytes([tag]) + data, True)
             kept.collect()
             channel.drained(5.0)
@@ -141,8 +145,10 @@ def work(link: Any, setup: Setup) -> None:
                 sys.exit(1)
             raise
     channel.emit(READY + _quiet_payload(payloads, value), False)
+    if memory is not None:
+        memory.rest()
     try:
-        _serve(channel, payloads, kept, memory)
+        _serve(channel, payloads, kept, failed, within, memory)
     except MemoryError:
         # Not even its report could be made.
         if memory is not None:
@@ -152,9 +158,9 @@ def work(link: Any, setup: Setup) -> None:
         raise
     if setup.on_exit is not None:
         try:
-            value = setup.on_exit()
+            value = within(setup.on_exit)()
         except Exception as error:
-            tag, data = payloads.failed(error)
+            tag, data = failed(error)
             channel.emit(EXIT_VALUE + bytes([tag]) + data, True)
         else:
             channel.emit(EXIT_VALUE + _quiet_payload(payloads, value), True)
@@ -172,12 +178,18 @@ def _quiet_payload(payloads: Payloads, value: Any) -> bytes:
     return bytes([tag]) + data
 
 
-def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead, memory: _MemoryLimit | None) -> None:
+def _serve(
+    channel: Any,
+    payloads: Payloads,
+    kept: KeptUntilRead,
+    failed: Callable[[BaseException], tuple[int, bytes]],
+    within: Callable[[Callable[..., Any]], Callable[..., Any]],
+    memory: _MemoryLimit | None,
+) -> None:
     functions: dict[int, Any] = {}
     call: Any
-    loads = payloads.loads
+    loads = payloads.loads if memory is None else memory.decoder(payloads.loads)
     copies = Payloads(kept).loads
-    failed = payloads.failed if memory is None else partial(memory.report, payloads.failed)
     encode = payloads.dumps
     take = channel.next
     run = channel.run
@@ -188,6 +200,12 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead, memory: _Memor
         collect()
         try:
             return encode(obj)
+        except MemoryError as error:
+            if memory is None:
+                raise MaybeEncodingError(error, obj) from None
+            # As in the task; and to show the result takes even more.
+            memory.lift()
+            raise
         except BaseException as error:
             # Not the original traceback: it would show the pickler.
             raise MaybeEncodingError(error, obj) from None
@@ -206,15 +224,17 @@ def _serve(channel: Any, payloads: Payloads, kept: KeptUntilRead, memory: _Memor
                     left = record[3]
                     while channel.in_hand:
                         if left:
-                            call = watched(function.fresh())
+                            call = within(watched(function.fresh()))
                             left -= 1
                         run(call, loads, dumps, failed, 1)
                 else:
-                    call = watched(function)
+                    call = within(watched(function))
                     while channel.in_hand:
                         run(call, loads, dumps, failed, 1 << 30)
                 call = function = None
                 collect()
+                if memory is not None:
+                    memory.rest()
             elif record[:1] == FUNCTION:
                 slot, stateful, *recipe = default_reducer.loads(record[1:])
                 functions[slot] = _Stateful(copies, *recipe) if stateful else _function(loads, *recipe)
@@ -259,8 +279,17 @@ def _stacks_to(fd: int) -> None:
             pass
 
 
+_SLACK = 8 << 20
+"""Bytes that a worker may use beyond its limit for what is around a task."""
+
+
 class _MemoryLimit:
-    """The limit of this worker's private memory."""
+    """The limit of this worker's private memory.
+
+    It holds while a task runs. What is around the task may use a little more, for CPython ends a process that
+    runs out of memory in too many places in a row; and what is reported, read and sent has no limit: half a frame is of
+    no use. Nor has a worker that a task has left without memory, until it is replaced.
+    """
 
     def __init__(self, limit: int) -> None:
         if sys.platform == "win32":
@@ -269,22 +298,61 @@ class _MemoryLimit:
 
         kind = resource.RLIMIT_DATA
         hard = resource.getrlimit(kind)[1]
-        # With next to no memory left these must not need any.
-        self._set: Callable[[], object] = partial(
-            resource.setrlimit, kind, (limit if hard < 0 else min(limit, hard), hard)
-        )
+
+        def sets(soft: int) -> Callable[[], object]:
+            # With no memory left these must not need any: not even that of a frame.
+            return partial(resource.setrlimit, kind, (soft if hard < 0 else min(soft, hard), hard))
+
+        self._set = sets(limit)
+        self._loosen = sets(limit + _SLACK)
         self.lift: Callable[[], object] = partial(resource.setrlimit, kind, (hard, hard))
-        self._set()
+        self._exhausted = False
+        self.rest()
+
+    def within(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what calls *function* within the limit."""
+        begin, end = self._set, self._loosen
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            begin()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                end()
+
+        return call
+
+    def decoder(self, loads: Callable[[int, bytes], Any]) -> Callable[[int, bytes], Any]:
+        """Return what calls *loads* with little more than the limit, after whatever has lifted it."""
+
+        def call(tag: int, data: bytes) -> Any:
+            self._loosen()
+            return loads(tag, data)
+
+        return call
+
+    def rest(self) -> None:
+        """No task is there."""
+        if self._exhausted:
+            self.lift()
+        else:
+            # CPython has 16 in reserve for when there is no memory to make one; without, it ends the process. Those
+            # that its parent held when it was forked are missing here. Once dropped these are the reserve.
+            [MemoryError() for _ in range(16)]
+            self._loosen()
 
     def report(
         self, failed: Callable[[BaseException], tuple[int, bytes]], error: BaseException
     ) -> tuple[int, bytes]:
-        """Return the payload of *error*; that of a lack of memory needs some."""
+        """Return the payload of *error*, and leave the limit lifted: to send it takes memory, too."""
         self.lift()
-        try:
-            return failed(error)
-        finally:
-            self._set()
+        if isinstance(error, MemoryError):
+            self._exhausted = True
+        return failed(error)
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 def _prepare_memory(limit: int | None) -> _MemoryLimit | None:

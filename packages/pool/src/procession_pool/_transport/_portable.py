@@ -301,6 +301,7 @@ class PortableWorkerChannel:
         self._batch: Any = None
         self._at = 0
         self._pid = os.getpid()
+        self.lift: Callable[[], object] | None = None  # lifts the limit of memory
 
     @property
     def in_hand(self) -> bool:
@@ -317,19 +318,23 @@ class PortableWorkerChannel:
 
     def emit(self, data: bytes, ring: bool) -> None:
         """Send bytes to the pool."""
+        self._lift()
         self._results.send_bytes(default_reducer.dumps((_MESSAGE, data)))
 
     def next(self, timeout: float) -> Any:
         """Wait for the next record; see procession_native._core.Channel.next()."""
-        if not self._tasks.poll(timeout):
-            return None
-        record = default_reducer.loads(self._tasks.recv_bytes())
-        if isinstance(record, bytes):
-            return record
-        self._batch = record
-        self._at = 0
-        self._results.send_bytes(default_reducer.dumps((_BEGUN, record[0])))
-        return record[0], record[1], record[2], len(record[3])
+        if self._batch is None:
+            if not self._tasks.poll(timeout):
+                return None
+            self._lift()
+            record = default_reducer.loads(self._tasks.recv_bytes())
+            if isinstance(record, bytes):
+                return record
+            self._batch = record
+            self._at = 0
+            self._results.send_bytes(default_reducer.dumps((_BEGUN, record[0])))
+        batch, slot, mode, payloads = self._batch
+        return batch, slot, mode, len(payloads)
 
     def run(
         self,
@@ -340,7 +345,7 @@ class PortableWorkerChannel:
         most: int,
     ) -> int:
         """Run tasks; see procession_native._core.Channel.run()."""
-        batch, _, mode, payloads = self._batch
+        _, _, mode, payloads = self._batch
         ran = 0
         while ran < most and self._at < len(payloads):
             index = self._at
@@ -355,11 +360,24 @@ class PortableWorkerChannel:
             if os.getpid() != self._pid:
                 raise SystemExit(0)  # a child that the task has forked: the pipes are its parent's
             spent = time.monotonic_ns() - begun
-            self._results.send_bytes(default_reducer.dumps((_RESULT, batch, index, status, *payload, spent)))
+            try:
+                self._send(index, status, payload, spent)
+            except MemoryError as error:  # before anything was sent: the result is long, this is not
+                self._send(index, 1, failed(error), spent)
             ran += 1
         if self._at >= len(payloads):
             self._batch = None
         return ran
+
+    def _send(self, index: int, status: int, payload: tuple[Any, ...], spent: int) -> None:
+        data = default_reducer.dumps((_RESULT, self._batch[0], index, status, *payload, spent))
+        self._lift()
+        self._results.send_bytes(data)
+
+    def _lift(self) -> None:
+        """Before a frame is read or written: half of one is of no use."""
+        if self.lift is not None:
+            self.lift()
 
 
 def _call(function: Callable[..., Any], mode: int, task: Any) -> Any:
