@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+import types
 
 import pytest
 from hypothesis import given, settings
@@ -104,6 +105,23 @@ def test_poll_and_wait_know_of_it(ends):
     assert ends.connection.recv_bytes() == b"two" and not ends.connection.poll()
     assert wait([ends.connection], 0) == []
     other.close()
+    far.close()
+
+
+def test_wait_asks_those_that_know_better_than_their_descriptor(ends):
+    silent, far = Pipe()
+    ends.ahead(b"one")
+    for readable, knows in ((False, False), (False, True), (True, False), (True, True)):
+        if readable:
+            far.send(1)
+        object_list = [
+            ends.connection,
+            types.SimpleNamespace(fileno=silent.fileno, _has_input=lambda knows=knows: knows),
+        ]
+        assert wait(object_list, 60) == object_list[: 1 + knows]
+        if readable:
+            silent.recv()
+    silent.close()
     far.close()
 
 
