@@ -54,7 +54,10 @@ def said_by(program: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, errors="replace"
     )
-    assert done.returncode == 0, (signal.strsignal(-done.returncode) if done.returncode < 0 else "", done.stderr)
+    assert done.returncode == 0, (
+        signal.strsignal(-done.returncode) if done.returncode < 0 else "",
+        done.stderr,
+    )
     return done.stdout
 
 

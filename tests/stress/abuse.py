@@ -7,7 +7,6 @@ because what is tested is what the core makes of it.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import random
 import resource
@@ -15,65 +14,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
+
+from abuse_common import PATIENCE, all_good, fork, reap, require, square, take, until
+from abuse_handles import forged_handles
+from abuse_signals import deaths_in_a_storm, interrupts, signal_storm
 
 import procession_connection
 import procession_queues
 import procession_synchronize as sync
-from procession_core import OwnerDiedError, WorkerDiedError
+from procession_core import WorkerDiedError
 from procession_native import core
 from procession_pool import Pool
 
-PATIENCE = 60.0
-
-
-def require(truth: Any, what: str) -> None:
-    if not truth:
-        raise AssertionError(what)
-
-
-def fork(run: Callable[[], Any]) -> int:
-    """A child that runs it; its exit code is 0 if nothing was raised."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            run()
-            code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return pid
-
-
-def reap(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
-    core.note_exit(pid, status)
-    return os.waitstatus_to_exitcode(status)
-
-
-def all_good(pids: list[int]) -> None:
-    codes = [reap(pid) for pid in pids]
-    require(not any(codes), f"exit codes {codes}")
-
-
-def take(lock: Any) -> bool:
-    """Acquire it; False if its owner had died."""
-    try:
-        require(lock.acquire(True, PATIENCE), f"{lock!r} is not to be had")
-        return True
-    except OwnerDiedError:
-        return False
-
-
 # -- pools ---------------------------------------------------------------------------------------------------
-
-
-def square(x: int) -> int:
-    return x * x
 
 
 def pools_under_fire(rng: random.Random, size: int) -> None:
@@ -316,13 +270,6 @@ def execs(rng: random.Random, size: int) -> None:
     del event
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        require(time.monotonic() < deadline, what)
-        time.sleep(0.01)
-
-
 # -- limits ---------------------------------------------------------------------------------------------------
 
 
@@ -394,294 +341,6 @@ def crowd(rng: random.Random, size: int) -> None:
     all_good(pids)
     require(came == list(range(many)), "messages lost in the crowd")
     require(memoryview(counter).cast("q")[0] == 5 * many, "the lock did not exclude")
-
-
-# -- signals --------------------------------------------------------------------------------------------------
-
-
-def slow(seconds: float) -> str:
-    time.sleep(seconds)
-    return "done"
-
-
-def blocking_calls() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
-    """Name: (call that blocks, what another process does to let it end)."""
-    lock, rlock, semaphore = sync.Lock(), sync.RLock(), sync.Semaphore(0)
-    event, condition, barrier = sync.Event(), sync.Condition(), sync.Barrier(2)
-    empty: Any = procession_queues.Queue()
-    simple: Any = procession_queues.SimpleQueue()
-    full: Any = procession_queues.Queue(1)
-    joinable: Any = procession_queues.JoinableQueue()
-    reading, writing = procession_connection.Pipe(False)
-    holder_ready = sync.Event()
-    release = {name: sync.Event() for name in ("lock", "rlock")}
-
-    def hold(which: Any, name: str) -> None:
-        which.acquire()
-        holder_ready.set()
-        release[name].wait(PATIENCE)
-        which.release()
-
-    def held(which: Any, name: str) -> Callable[[], Any]:
-        def call() -> bool:
-            return bool(which.acquire(True, PATIENCE))
-
-        holder_ready.clear()
-        release[name].clear()
-        holders.append(fork(lambda: hold(which, name)))
-        require(holder_ready.wait(PATIENCE), "no holder")
-        return call
-
-    def wait_condition() -> bool:
-        with condition:
-            return condition.wait(PATIENCE)
-
-    def notify() -> None:
-        with condition:
-            condition.notify()
-
-    full.put("first")
-    joinable.put("one")
-    return {
-        "lock": (held(lock, "lock"), release["lock"].set),
-        "rlock": (held(rlock, "rlock"), release["rlock"].set),
-        "semaphore": (lambda: semaphore.acquire(True, PATIENCE), semaphore.release),
-        "event": (lambda: event.wait(PATIENCE), event.set),
-        "condition": (wait_condition, notify),
-        "barrier": (lambda: barrier.wait(PATIENCE) >= 0, lambda: barrier.wait(PATIENCE)),
-        "get": (lambda: empty.get(True, PATIENCE) == "item", lambda: empty.put("item")),
-        "simple get": (lambda: simple.get() == "item", lambda: simple.put("item")),
-        "put": (lambda: full.put("second", True, PATIENCE) is None, full.get),
-        "join": (lambda: joinable.join() is not False, lambda: (joinable.get(), joinable.task_done())),
-        "recv": (lambda: reading.recv() == "item", lambda: writing.send("item")),
-    }
-
-
-holders: list[int] = []
-
-
-def settle_holders() -> None:
-    while holders:
-        reap(holders.pop())
-
-
-def signal_storm(rng: random.Random, size: int) -> None:
-    """A signal every millisecond, with a handler in Python, during each blocking call."""
-    ticks = 0
-
-    def tick(number: int, frame: Any) -> None:
-        nonlocal ticks
-        ticks += 1
-
-    signal.signal(signal.SIGALRM, tick)
-    for _ in range(size):
-        for name, (call, let_go) in blocking_calls().items():
-            helper = fork(lambda let_go=let_go: (time.sleep(0.15), let_go()))
-            ticks = 0
-            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-            try:
-                begun = time.monotonic()
-                require(call(), f"{name}: failed in the storm")
-                spent = time.monotonic() - begun
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            require(ticks >= 5, f"{name}: {ticks} handler calls in {spent:.2f} s")
-            require(spent < PATIENCE / 2, f"{name}: took {spent:.1f} s")
-            require(reap(helper) == 0, f"{name}: the helper failed")
-        settle_holders()
-    with Pool(2) as pool:
-        ticks = 0
-        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-        try:
-            for _ in range(5 * size):
-                require(pool.apply_async(slow, (0.02,)).get(PATIENCE) == "done", "get() in the storm")
-                require(pool.map(square, range(50)) == [x * x for x in range(50)], "map() in the storm")
-                require(
-                    list(pool.imap(square, range(50))) == [x * x for x in range(50)], "imap() in the storm"
-                )
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        require(ticks >= 5, f"pool: {ticks} handler calls")
-
-
-def deaths_in_a_storm(rng: random.Random, size: int) -> None:
-    """A timer of 1 ms ends every sleep early; deaths are noticed all the same."""
-    lock, tracked = sync.Lock(), sync.BoundedSemaphore(1, track_holders=True)
-    condition, barrier = sync.Condition(), sync.Barrier(2)
-    ready = sync.Event()
-
-    def die_holding(take_it: Callable[[], Any]) -> int:
-        def child() -> None:
-            take_it()
-            ready.set()
-            time.sleep(0.1)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        ready.clear()
-        pid = fork(child)
-        require(ready.wait(PATIENCE), "the child did not come")
-        return pid
-
-    def arrive() -> None:
-        threading.Thread(target=lambda: barrier.wait(PATIENCE), daemon=True).start()
-        until(lambda: barrier.n_waiting == 1, "the child does not wait")
-
-    signal.signal(signal.SIGALRM, lambda number, frame: None)
-    for _ in range(size):
-        for what, take_it in {
-            "lock": lock.acquire,
-            "permit": tracked.acquire,
-            "condition": condition.acquire,
-            "barrier": arrive,
-        }.items():
-            pid = die_holding(take_it)
-            signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-            begun = time.monotonic()
-            try:
-                if what == "permit":
-                    require(tracked.acquire(True, PATIENCE), "the permit of a dead holder is not to be had")
-                    tracked.release()
-                elif what == "barrier":
-                    until(lambda: reap(pid) == -signal.SIGKILL, "")
-                    try:
-                        barrier.wait(PATIENCE)
-                        raise AssertionError("a barrier lets the living pass with the dead")
-                    except threading.BrokenBarrierError:
-                        barrier.reset()
-                else:
-                    which = lock if what == "lock" else condition
-                    require(not take(which), "no OwnerDiedError")
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            require(time.monotonic() - begun < PATIENCE / 2, "a death was noticed only after the storm")
-            if what != "barrier":
-                reap(pid)
-
-
-def interrupts(rng: random.Random, size: int) -> None:
-    """Ctrl-C ends each blocking call at once, and what was waited for is usable afterwards."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    parent = os.getpid()
-
-    def interrupt() -> None:
-        time.sleep(0.15)
-        os.kill(parent, signal.SIGINT)
-
-    def interrupted(name: str, call: Callable[[], Any]) -> None:
-        helper = fork(interrupt)
-        begun = time.monotonic()
-        try:
-            call()
-        except KeyboardInterrupt:
-            pass
-        else:
-            raise AssertionError(f"{name}: was not interrupted")
-        spent = time.monotonic() - begun
-        require(spent < 5, f"{name}: {spent:.1f} s from the start to the interrupt")
-        require(reap(helper) == 0, "the helper failed")
-
-    calls = blocking_calls()
-    for name, (call, let_go) in calls.items():
-        if name == "barrier":
-            continue  # an interrupted party may break it
-        interrupted(name, call)
-        if name in ("lock", "rlock"):
-            let_go()
-            require(call(), f"{name}: not to be had after an interrupt")
-    for name in ("get", "simple get", "event", "semaphore", "recv", "put"):
-        calls[name][1]()
-        require(calls[name][0](), f"{name}: does not work after an interrupt")
-    settle_holders()
-    with Pool(1) as pool:
-        pending = pool.apply_async(slow, (1.0,))
-        interrupted("AsyncResult.get", lambda: pending.get(PATIENCE))
-        require(pending.get(PATIENCE) == "done", "a result is lost after an interrupt")
-
-
-# -- forged handles ---------------------------------------------------------------------------------------------
-
-
-def forged_handles(rng: random.Random, size: int) -> None:
-    """Handles with bits changed, of every kind, whole and half right: an exception or an object, never a crash."""
-    queue: Any = procession_queues.Queue()
-    made = [
-        sync.Lock(),
-        sync.RLock(),
-        sync.Semaphore(2),
-        sync.BoundedSemaphore(2, track_holders=True),
-        sync.Event(),
-        sync.Condition(),
-        sync.Barrier(2),
-        queue,
-        core.Block(100),
-        core.Block(1 << 20),
-        core.Block(40 << 20),
-    ]
-    queue.put(made[0])
-    queue.put(b"x" * 100_000)
-    real = []
-    for item in [
-        core.Block(64),
-        core.Block(1 << 20),
-        core.Block(40 << 20),
-        core.Queue(0, 0),
-        core.Lock(),
-        core.RLock(),
-        core.Event(),
-        core.Semaphore(1),
-        core.Barrier(2),
-        core.hold_refs([core.Lock()]),
-    ]:
-        made.append(item)
-        real.append(item.handle())
-    kinds = range(-2, 40)
-    opened = 0
-    for _ in range(4000 * size):
-        arena, offset, generation, kind = rng.choice(real)
-        what = rng.randrange(7)
-        if what == 0:
-            offset ^= 1 << rng.randrange(48)
-        elif what == 1:
-            generation ^= 1 << rng.randrange(48)
-        elif what == 2:
-            kind = rng.choice(kinds)
-        elif what == 3:
-            arena ^= 1 << rng.randrange(63)
-        elif what == 4:
-            offset = rng.randrange(1 << 41)
-        elif what == 5:
-            offset = (1 << 26) * rng.randrange(4) + 32 * rng.randrange(1 << 16)
-            generation = rng.randrange(1, 200)
-            kind = rng.choice(kinds)
-        else:
-            offset, generation = rng.randrange(-5, 1 << 64), rng.randrange(1 << 64)
-        try:
-            core.open_handle((arena, offset, generation, kind))
-            opened += 1
-        except (RuntimeError, ValueError, OverflowError, TypeError, MemoryError):
-            pass
-    for wrong in (
-        None,
-        (),
-        (1, 2),
-        (1, 2, 3, "x"),
-        ("a", 2, 3, 4),
-        (None,) * 4,
-        (1.5, 2, 3, 4),
-        [1, 2, 3, 4],
-    ):
-        try:
-            core.open_handle(wrong)
-            raise AssertionError(f"{wrong!r} is no handle")
-        except (TypeError, ValueError, RuntimeError):
-            pass
-    gc.collect()
-    require(core.check() is None, "the heap is damaged")
-    require(
-        queue.get(True, PATIENCE) is not None and len(queue.get(True, PATIENCE)) == 100_000,
-        "the queue is damaged",
-    )
-    print(f"{opened} opened")
 
 
 SCENARIOS = (
