@@ -37,9 +37,8 @@ def test_map(any_pool: Any, chunksize: int | None) -> None:
 def test_starmap(any_pool: Any, chunksize: int | None) -> None:
     pairs = [(x, x + 1) for x in range(50)]
     assert any_pool.starmap(tasks.add, pairs, chunksize) == [a + b for a, b in pairs]
-    assert any_pool.starmap_async(tasks.add, [iter(p) for p in pairs[:0]] or pairs, chunksize).get() == [
-        a + b for a, b in pairs
-    ]
+    iterators = [iter(pair) for pair in pairs]
+    assert any_pool.starmap_async(tasks.add, iterators, chunksize).get() == [a + b for a, b in pairs]
 
 
 @pytest.mark.parametrize("chunksize", [1, 7])
