@@ -146,6 +146,16 @@ def test_the_end_after_what_was_sent(ends):
         reader.recv_bytes()
 
 
+def give_up(end, way):
+    """In a child: end soon, in this way; by exiting, if it is none of those here."""
+    time.sleep(0.2)
+    if way == "close":
+        end.close()
+        time.sleep(5)
+    elif way == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.mark.parametrize("way", ["close", "exit", "kill"])
 def test_a_reader_asleep_hears_of_the_end(ends, way):
     reader, writer = ends
@@ -154,12 +164,7 @@ def test_a_reader_asleep_hears_of_the_end(ends, way):
     def hold():
         reader.close()
         os.write(told, b"x")
-        time.sleep(0.2)
-        if way == "close":
-            writer.close()
-            time.sleep(5)
-        elif way == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+        give_up(writer, way)
 
     pid = child(hold)
     writer.close()
@@ -216,12 +221,7 @@ def test_a_sender_without_room_hears_that_nobody_reads(ends, way):
     def hold():
         writer.close()
         reader.recv_bytes()
-        time.sleep(0.2)
-        if way == "close":
-            reader.close()
-            time.sleep(5)
-        elif way == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+        give_up(reader, way)
 
     pid = child(hold)
     reader.close()
