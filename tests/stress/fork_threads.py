@@ -60,6 +60,10 @@ def nested(lock):
         pass
 
 
+def ask_fork_server():
+    return mp.get_context("forkserver").Process(target=abs, args=(1,))
+
+
 def child(objects, number):
     faulthandler.dump_traceback_later(PATIENCE, exit=True)
     with objects.lock, objects.rlock, objects.rlock, objects.semaphore:
@@ -91,8 +95,8 @@ def child(objects, number):
     thread = threading.Thread(target=objects.queue.put, args=(1,))
     thread.start()
     thread.join()
-    if number % 4 == 0:
-        process = mp.Process(target=nested, args=(objects.lock,))
+    if number % 2 == 0:
+        process = ask_fork_server() if number % 4 else mp.Process(target=nested, args=(objects.lock,))
         process.start()
         process.join()
         if process.exitcode:
@@ -151,9 +155,14 @@ def users(objects, pool):
         process.start()
         process.join()
 
+    def use_fork_server():
+        process = ask_fork_server()
+        process.start()
+        process.join()
+
     return [
         use_locks, use_condition, use_queue, use_joinable, use_pipes, drain, use_logging, use_pool, use_manager,
-        allocate, fork,
+        allocate, fork, use_fork_server,
     ]  # fmt: skip
 
 
