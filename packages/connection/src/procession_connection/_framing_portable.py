@@ -258,8 +258,14 @@ def poll(fd: int, timeout: float | None) -> bool:
 def wait(fds: Sequence[int], timeout: float | None) -> list[int]:
     """Return the positions of the descriptors that can be read; empty when *timeout* seconds have passed.
 
-    The end of a stream and an error can be read. Raises OSError for a descriptor that is not open.
+    The end of a stream and an error can be read. Raises OSError for a descriptor that is not open, ValueError for
+    a negative number.
     """
+    for fd in fds:
+        if fd < 0:
+            raise ValueError(
+                f"Invalid file descriptor: {fd}; it must be 0 or more, so wait for open objects only"
+            )
     if not hasattr(select, "poll"):
         ready = select.select(list(fds), [], [], timeout)[0]
         return [position for position, fd in enumerate(fds) if fd in ready]

@@ -42,10 +42,6 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
                 fds.append(obj._handle)  # type: ignore[arg-type]
                 continue
         if type(obj) is int:
-            if obj < 0:
-                raise ValueError(
-                    f"Invalid file descriptor: {obj}; it must be 0 or more, so wait for open objects only"
-                )
             fds.append(obj)
             continue
         try:
