@@ -35,6 +35,9 @@ class MyManager(SyncManager):
 
 MyManager.register("Thing", children.Thing)
 MyManager.register("Linked", children.Thing, method_to_typeid={"itself": "Thing"})
+MyManager.register(
+    "Views", dict, exposed=("__setitem__", "items", "get"), method_to_typeid={"items": "list", "get": "dict"}
+)
 MyManager.register("operator", callable=lambda: __import__("operator"), exposed=("add", "pow"))
 
 
@@ -408,6 +411,21 @@ def test_a_proxy_whose_server_is_gone() -> None:
     done = subprocess.run([sys.executable, "-c", code, data], capture_output=True, text=True, timeout=60)
     assert "ServerDiedError: the manager's server at" in done.stderr
     assert "start a new manager" in done.stderr
+
+
+def test_result_of_another_type_is_given_to_the_callable_of_its_typeid() -> None:
+    with MyManager() as manager:
+        views = manager.Views(a=1, inner={"b": 2})
+        items = views.items()
+        items.append("more")
+        assert list(items) == [("a", 1), ("inner", {"b": 2}), "more"]
+        views.get("inner")["b"] = 3
+        assert dict(views.get("inner")) == {"b": 3}
+        with pytest.raises(RemoteError, match="not iterable"):
+            views.get("a")
+        with views.batch() as batch:
+            found = batch.items()
+        assert found.value[0] == ("a", 1)
 
 
 def test_interrupted_call_is_given_up(manager: SyncManager) -> None:

@@ -68,6 +68,7 @@ class Calls:
         def make(
             self, peer: Any, typeid: str, obj: Any, nested: bool = False
         ) -> tuple[tuple[str, ...], str]: ...
+        def referent_of(self, typeid: str, result: Any) -> Any: ...
 
     def request(self, peer: Peer, data: bytes, inline: bool = True) -> None:
         """Carry out the request that *data* is."""
@@ -177,6 +178,7 @@ class Calls:
             typeid = _NESTED[kind]
         if typeid:
             try:
+                result = self.referent_of(typeid, result)
                 with self.gate:
                     exposed, ident = self.make(peer, typeid, result, entry.nested)
                 data: bytes = peer.codec.dumps((PROXY, (exposed, Token(typeid, self.address, ident))))

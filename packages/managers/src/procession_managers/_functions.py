@@ -159,6 +159,17 @@ class Functions:
             self._hold(peer, entry.ident)
         return tuple(names), entry.ident
 
+    def referent_of(self, typeid: str, result: Any) -> Any:
+        """Return the referent for the *result* of a method that is mapped to *typeid*. May run the user's code.
+
+        What is registered with *typeid* makes it of the result, as of an argument: a list of a view, say. A result
+        that is of that type already is the referent.
+        """
+        maker = self.registry[typeid][0]
+        if maker is None or (isinstance(maker, type) and isinstance(result, maker)):
+            return result
+        return maker(result)
+
     def _hold(self, peer: Any, ident: str) -> None:
         if not self.grant(peer, ident):
             self.objects.hold(ident)
@@ -265,7 +276,7 @@ class Functions:
                 answers.append((ERROR, error))
             else:
                 if typeid:
-                    exposed, made = self.make(peer, typeid, result)
+                    exposed, made = self.make(peer, typeid, self.referent_of(typeid, result))
                     answers.append((PROXY, (exposed, Token(typeid, self.address, made))))
                 else:
                     answers.append((RETURN, result))

@@ -64,6 +64,7 @@ class LocalLink:
 
     def _pack(self, entry: Entry, typeid: str | None, result: Any) -> tuple[str, Any]:
         if typeid:
+            result = self.server.referent_of(typeid, result)
             exposed, ident = self.server.make(self._caller, typeid, result, entry.nested)
             return PROXY, (exposed, Token(typeid, self.address, ident))
         if type(result) in SCALARS:

@@ -399,8 +399,9 @@ class BaseManager:
         *callable* makes the referent, in the server (None where the manager only connects); *proxytype* makes
         the proxy (AutoProxy by default); *exposed* are the methods that may be called (``proxytype._exposed_``
         or all public ones by default); *method_to_typeid* maps the names of methods whose results stay in the
-        server to the types of the proxies that stand for them; with *create_method* the class gets a method
-        *typeid*. *blocking* False promises that no method ever waits, so that the server may call it without a
+        server to the types of the proxies that stand for them (a result of another type is given to the
+        *callable* of that type, as to ``list``); with *create_method* the class gets a method *typeid*.
+        *blocking* False promises that no method ever waits, so that the server may call it without a
         thread.
 
         Raises TypeError if *method_to_typeid* does not map str to str.
