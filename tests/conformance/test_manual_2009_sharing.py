@@ -197,8 +197,8 @@ import procession as mp, threading, os, signal, time
 x = {blocking.partition(";")[0]}
 thread = threading.Thread(target=x.acquire)
 thread.start(); thread.join()
-threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     x.acquire(True, 30)
 except KeyboardInterrupt:
     print('interrupted')
@@ -211,8 +211,8 @@ except KeyboardInterrupt:
 
 def test_synchronization_ctrl_c_interrupts_a_condition():
     condition = mp.Condition()
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
     with condition, pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         condition.wait(30)
 
 

@@ -346,8 +346,8 @@ def test_an_exception_in_a_signal_handler_ends_a_blocked_send():
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(Stop):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
             while True:  # one message may find room; the next one does not
                 writer.send_bytes(bytes(50_000_000))
     finally:

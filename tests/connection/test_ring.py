@@ -151,7 +151,7 @@ def give_up(end, way):
     time.sleep(0.2)
     if way == "close":
         end.close()
-        time.sleep(5)
+        time.sleep(60)
     elif way == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -172,7 +172,7 @@ def test_a_reader_asleep_hears_of_the_end(ends, way):
     began = time.monotonic()
     with pytest.raises(EOFError):
         reader.recv()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     if way == "close":
         os.kill(pid, signal.SIGKILL)
     exit_code(pid)
@@ -229,7 +229,7 @@ def test_a_sender_without_room_hears_that_nobody_reads(ends, way):
     with pytest.raises(BrokenPipeError):
         while True:
             writer.send_bytes(bytes(50_000))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     if way == "close":
         os.kill(pid, signal.SIGKILL)
     exit_code(pid)
@@ -273,10 +273,10 @@ def test_signals_interrupt(ends, call):
         raise Stop
 
     old = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     began = time.monotonic()
     try:
         with pytest.raises(Stop):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             if call == "recv":
                 reader.recv()
             elif call == "poll":
@@ -289,7 +289,7 @@ def test_signals_interrupt(ends, call):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_both_ends_in_threads():

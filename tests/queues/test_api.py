@@ -344,8 +344,8 @@ def test_shutdown_wakes_all_who_wait() -> None:
 
 
 def test_iteration_ends_at_shutdown(queue: Any) -> None:
-    threading.Timer(0.05, lambda: (queue.put("last"), queue.shutdown())).start()
     queue.put("first")
+    threading.Timer(0.05, lambda: (queue.put("last"), queue.shutdown())).start()
     assert list(queue) == ["first", "last"]
 
 

@@ -198,8 +198,8 @@ def test_signal_handlers_run_and_may_interrupt() -> None:
 
     previous = signal.signal(signal.SIGALRM, note)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
         with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
             queue.get(timeout=PATIENCE)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -210,10 +210,10 @@ def test_signal_handlers_run_and_may_interrupt() -> None:
 
 def test_empty_get_burns_no_cpu() -> None:
     queue = Queue()
-    before = time.process_time()
+    before = time.thread_time()  # not that of threads that other tests have left
     with pytest.raises(Empty):
         queue.get(timeout=1.0)
-    assert time.process_time() - before < 0.05
+    assert time.thread_time() - before < 0.05
 
 
 def test_several_processes_poll_one_queue(make: Any, start_method: str) -> None:

@@ -323,8 +323,8 @@ def test_an_exception_of_a_signal_handler_ends_the_wait(cls: Any) -> None:
     held.wait(30)
     old = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
         with pytest.raises(Stop):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
             lock.acquire()
     finally:
         signal.signal(signal.SIGALRM, old)

@@ -39,8 +39,8 @@ def stop() -> None:
 def test_a_condition_holds_its_lock_when_the_exception_comes_out(alarm: Any, kind: Any) -> None:
     cond = Condition(kind())
     with cond:
-        alarm(stop)
         with pytest.raises(Stop):
+            alarm(stop)
             cond.wait(30)
         assert in_thread(cond.acquire, False) is False
         cond.notify_all()
@@ -63,17 +63,17 @@ def test_a_handler_that_returns_does_not_end_the_wait(alarm: Any) -> None:
 )
 def test_an_exception_of_a_handler_ends_the_wait_at_once(alarm: Any, make: Any) -> None:
     wait = make()
-    alarm(stop)
     before = time.monotonic()
     with pytest.raises(Stop):
+        alarm(stop)
         wait()
     assert time.monotonic() - before < 10
 
 
 def test_a_party_that_leaves_by_an_exception_breaks_nothing(alarm: Any, threads: Any) -> None:
     barrier = Barrier(2)
-    alarm(stop)
     with pytest.raises(Stop):
+        alarm(stop)
         barrier.wait()
     assert barrier.n_waiting == 0
     assert not barrier.broken
@@ -101,8 +101,8 @@ def test_interrupt(alarm: Any) -> None:
     lock.acquire()
     old = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        alarm(lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
+            alarm(lambda: signal.raise_signal(signal.SIGINT))
             lock.acquire()
     finally:
         signal.signal(signal.SIGINT, old)

@@ -67,14 +67,14 @@ if __name__ == "__main__":
         PI[0].recv,
         mp.Barrier(2).wait,
     ):
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             what()
         except TimeoutError as e:
             print("interrupted", e)
     with mp.Pool(2, init) as pool:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
             pool.map(time.sleep, [5, 5])
         except TimeoutError as e:
             print("pool", e)
