@@ -20,7 +20,6 @@ class _Reusable:
         self.lock = allocate_lock()
         self.pool: Pool | None = None
         self.made_with: tuple[Any, ...] | None = None
-        self.armed = False
 
 
 _reusable = _Reusable()
@@ -32,6 +31,9 @@ def _forget() -> None:
     _reusable = _Reusable()
 
 
+reset_after_fork(_forget)
+
+
 def get_reusable_pool(processes: int | None = None, **options: Any) -> Pool:
     """Return the program's common pool; it is made by the first call, and anew if it was closed or is broken.
 
@@ -39,9 +41,6 @@ def get_reusable_pool(processes: int | None = None, **options: Any) -> Pool:
     make a new one, the old one ending when its tasks are done. Raises as ``Pool()`` does.
     """
     made_with = tuple(sorted(options.items(), key=lambda item: item[0]))
-    if not _reusable.armed:
-        _reusable.armed = True
-        reset_after_fork(_forget)
     with _reusable.lock:
         pool = _reusable.pool
         if pool is not None and (pool._state != "RUN" or pool._engine.broken is not None):
@@ -50,7 +49,7 @@ def get_reusable_pool(processes: int | None = None, **options: Any) -> Pool:
             pool.close()
             pool = None
         if pool is None:
-            pool = Pool(processes or default_size(), **options)
+            pool = Pool(default_size() if processes is None else processes, **options)
             _reusable.pool = pool
             _reusable.made_with = made_with
         elif processes is not None and processes != pool._processes:
