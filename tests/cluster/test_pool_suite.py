@@ -34,6 +34,7 @@ from tests.pool.test_pool import (  # noqa: F401 - collected here with this modu
     test_join_needs_close,
     test_many_threads_use_one_pool,
     test_map,
+    test_options_that_there_are_not,
     test_repr,
     test_results_convert_to_futures_and_are_awaitable,
     test_starmap,

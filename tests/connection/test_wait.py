@@ -75,7 +75,10 @@ def test_what_cannot_be_waited_for():
         wait(["text"], 0)
     with pytest.raises(ValueError, match="^Invalid file descriptor: -1"):
         wait([-1], 0)
-    with socket.socket() as closed, pytest.raises(ValueError, match="^Invalid file descriptor: -1; it must be"):
+    with (
+        socket.socket() as closed,
+        pytest.raises(ValueError, match="^Invalid file descriptor: -1; it must be"),
+    ):
         closed.close()
         wait([closed])
     first, second = Pipe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import itertools
+import re
 import threading
 import time
 import warnings
@@ -278,6 +279,55 @@ def test_wrong_arguments() -> None:
                 pool.imap(tasks.square, [1], buffersize=size)
         with pytest.raises(TypeError):
             pool.imap(tasks.square, 5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "error"),
+    [
+        ("timeout", (0, -1, float("nan"), float("inf")), ValueError),
+        ("timeout", ("1", b"1", [1]), TypeError),
+        ("soft_timeout", (0, -0.1), ValueError),
+        ("soft_timeout", ("1",), TypeError),
+        ("retries", (-1, 1.5, "1"), ValueError),
+        ("backoff", (-1, float("inf")), ValueError),
+        ("backoff", ("1",), TypeError),
+        ("retry_on", (3, "ValueError", int, (ValueError, 3)), TypeError),
+    ],
+)
+def test_wrong_options(any_pool: Any, option: str, values: tuple[Any, ...], error: type[Exception]) -> None:
+    for value in values:
+        for call in (any_pool.apply_async, any_pool.map_async, any_pool.imap):
+            with pytest.raises(error, match=f"^{option}={re.escape(repr(value))} is not a"):
+                call(tasks.square, (3,), **{option: value})
+        if not isinstance(any_pool, ThreadPool):
+            with pytest.raises(error, match=f"^{option}="):
+                Pool(1, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "error"),
+    [
+        ("memory_limit", (0, -5), ValueError),
+        ("memory_limit", ("1G", 1.5), TypeError),
+        ("on_exit", (3, "print"), TypeError),
+        ("idle_timeout", (0, -1, float("inf")), ValueError),
+        ("idle_timeout", ("x",), TypeError),
+    ],
+)
+def test_wrong_options_of_a_pool(option: str, values: tuple[Any, ...], error: type[Exception]) -> None:
+    """They are refused before a worker is started."""
+    for value in values:
+        with pytest.raises(error, match=f"^{option}.*{re.escape(repr(value))}"):
+            Pool(1, **{option: value})
+
+
+def test_options_that_there_are_not(any_pool: Any) -> None:
+    for call in (any_pool.map_async, any_pool.starmap_async, any_pool.imap, any_pool.imap_unordered):
+        for value in (1, None):
+            with pytest.raises(
+                TypeError, match="unexpected keyword argument 'nonsense'; the options of a call"
+            ):
+                call(tasks.square, [], nonsense=value)
 
 
 def test_arguments_and_results_are_released(any_pool: Any) -> None:

@@ -12,7 +12,7 @@ from procession_core import NotSupportedError, WorkerDiedError
 from procession_pool import CancelledError, SoftTimeoutError
 from procession_pool._errors import PoolPicklingError
 from procession_pool._executor import PoolExecutor
-from procession_pool._policy import Policy
+from procession_pool._policy import Policy, check_names
 from procession_pool._progress import reporter
 from procession_pool._task_context import watched
 from procession_pool._worker import adopt_state
@@ -126,6 +126,7 @@ class Pool:
         return self._jobs
 
     def _limits(self, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        check_names(options)
         merged = {**self._defaults, **{name: value for name, value in options.items() if value is not None}}
         policy = Policy(**{name: value for name, value in merged.items() if value is not None})
         if policy.timeout is policy.soft_timeout is None and not policy.retries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from operator import index
 
 from procession_core import Finalize, is_exiting
 from procession_process import ForkProcess, ForkServerProcess, SpawnProcess, get_start_method
@@ -14,7 +15,7 @@ from ._errors import ExceptionWithTraceback, PoolPicklingError
 from ._executor import PoolExecutor
 from ._functions import CALL_ANY, CALL_ONE, CALL_STAR
 from ._iterators import IMapIterator, IMapUnorderedIterator
-from ._policy import Policy
+from ._policy import Policy, check_names, check_seconds
 from ._progress import watch_imap, watch_map
 from ._queue_worker import worker
 from ._results import AsyncResult, Job, MapResult
@@ -60,13 +61,14 @@ class Pool:
     Beyond the documented parameters, all keyword-only: *timeout*, *soft_timeout*, *retries*, *backoff* and
     *retry_on* are the defaults of the calls (see ``apply_async``); *memory_limit* is the number of bytes of
     private data that a worker may use, past which its task gets MemoryError and the worker is
-    replaced; *on_exit* is called in a worker
-    that ends in order, and what it returns is in ``exit_values()``; *daemon* False lets workers have children.
+    replaced; *on_exit* is called in a worker that ends in order, and what it returns is in ``exit_values()``;
+    after *idle_timeout* seconds without a task all workers but one end, until there are tasks again; *daemon* False
+    lets workers have children.
 
     A worker that dies costs the task that it was running, which fails with WorkerDiedError; it is replaced at
     once.
 
-    Raises ValueError for a number below 1, TypeError for an initializer that is not callable.
+    Raises ValueError for a number that is too small, TypeError for what is no number, or not callable.
     """
 
     _wrap_exception = True
@@ -114,6 +116,12 @@ class Pool:
         if retry_on is not None:
             self._policy_options["retry_on"] = retry_on
         self._policy = self._make_policy({})
+        if memory_limit is not None:
+            memory_limit = _checked_bytes(memory_limit)
+        if on_exit is not None and not callable(on_exit):
+            raise TypeError(f"on_exit must be a callable, not {on_exit!r}")
+        if idle_timeout is not None:
+            check_seconds("idle_timeout", idle_timeout)
         self._initializer = initializer
         self._initargs = tuple(initargs)
         self._maxtasksperchild = maxtasksperchild
@@ -154,6 +162,7 @@ class Pool:
         return ProcessCrew(processes, lambda **kw: make(ctx, **kw), setup, self._maxtasksperchild, lazy)
 
     def _make_policy(self, options: Mapping[str, Any]) -> Policy | None:
+        check_names(options)
         merged = {**self._policy_options, **{k: v for k, v in options.items() if v is not None}}
         policy = Policy(**merged)
         self._check_policy(policy)
@@ -570,6 +579,17 @@ def _check_size(processes: int) -> None:
         raise TypeError(f"the number of processes must be an int, not {processes!r}")
     if processes < 1:
         raise ValueError(f"Number of processes must be at least 1, not {processes}")
+
+
+def _checked_bytes(limit: Any) -> int:
+    text = f"memory_limit={limit!r} is not a number of bytes above 0, or None for no limit"
+    try:
+        number = index(limit)
+    except TypeError:
+        raise TypeError(text) from None
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def end_engine(engine: Engine, thread: Any) -> None:
