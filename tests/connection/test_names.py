@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from procession_connection import WireReducer, allow, wire_reducer
+from procession_connection import Client, Listener, WireReducer, allow, wire_reducer
 from procession_connection._names import OURS
 from procession_core import AuthenticationError, BufferTooShort, ProcessError
 
@@ -102,6 +102,15 @@ def test_allow_refuses_everything_else(data):
 def test_allow_wants_whole_names():
     with pytest.raises(ValueError, match="names no module"):
         allow("eval")
+    with pytest.raises(TypeError, match="a name must be a string"):
+        allow(datetime.date)
+
+
+def test_what_is_no_unpickler():
+    """It is refused before there is something to load."""
+    for make in (lambda: Listener(unpickler="date"), lambda: Client("nowhere", unpickler=3)):
+        with pytest.raises(TypeError, match="^unpickler must be a callable, as allow"):
+            make()
 
 
 def test_allow_can_be_sent():

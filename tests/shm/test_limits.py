@@ -63,11 +63,13 @@ def test_the_arenas_own_limit():
         assert memory()["used"] <= before
         assert pack(Buffer(bytearray(1 << 20))).refs
     finally:
-        native.set_limit(None)
+        set_memory_limit(None)
     assert memory()["limit"] is None
     assert pack(source).refs
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not -1$"):
         set_memory_limit(-1)
+    with pytest.raises(TypeError, match="not '1G'$"):
+        set_memory_limit("1G")
 
 
 def test_the_limit_holds_for_the_tree(children):

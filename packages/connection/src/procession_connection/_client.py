@@ -9,7 +9,7 @@ from procession_core import TimeoutError, check_timeout  # noqa: A004 - the docu
 
 from . import _framing, _quick
 from ._address import address_type, check_family, fits, packets_beside, reachable
-from ._connection import Connection, make
+from ._connection import Connection, check_unpickler, make
 from ._handshake import connecting, key_for
 from ._kinds import MARKED, PACKET, STREAM, UNIX, WIRE
 from ._pending import Pending
@@ -60,6 +60,7 @@ def Client(
     check_family(family)
     if ssl is not None and family in ("AF_UNIX", "AF_PIPE"):
         raise ValueError(NO_TLS)
+    check_unpickler(unpickler)
     seconds = check_timeout(timeout)
     if sys.platform == "win32" and family == "AF_PIPE":
         return connect(address, key, unpickler, seconds)

@@ -550,6 +550,12 @@ def _slice(buf: Any, offset: int, size: int | None) -> memoryview:
     return view[offset : offset + size]
 
 
+def check_unpickler(unpickler: object) -> None:
+    """Refuse what could not load anything, before there is something to load. Raises TypeError."""
+    if unpickler is not None and not callable(unpickler):
+        raise TypeError(f"unpickler must be a callable, as allow() returns one, not {unpickler!r}")
+
+
 def make(
     handle: int,
     kind: int,

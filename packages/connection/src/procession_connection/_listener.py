@@ -20,7 +20,7 @@ from ._address import (
     reachable,
     with_packets,
 )
-from ._connection import Connection, make
+from ._connection import Connection, check_unpickler, make
 from ._handshake import accepting, key_for
 from ._kinds import MARKED, PACKET, STREAM, UNIX, WIRE
 from ._pending import Pending
@@ -86,6 +86,7 @@ class Listener:
         check_family(family)
         if ssl is not None and family in ("AF_UNIX", "AF_PIPE"):
             raise ValueError(NO_TLS)
+        check_unpickler(unpickler)
         self._begin(family, ssl, unpickler, check_timeout(handshake_timeout))
         private = address is None
         packets = packets and private and family == "AF_UNIX" and _LINUX and core is not None

@@ -55,9 +55,12 @@ def allow(*names: str) -> Allowed:
     what is harmless when it is called with any arguments: an allowed function is one that the sender may
     call. The result goes into ``Listener(..., unpickler=...)`` or ``Client(..., unpickler=...)``.
 
-    Raises ValueError for a name without a module. Loading anything else raises ``pickle.UnpicklingError``.
+    Raises TypeError for what is no string, ValueError for a name without a module. Loading anything else raises
+    ``pickle.UnpicklingError``.
     """
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"a name must be a string such as 'module.Class', not {name!r}")
         if "." not in name:
             raise ValueError(f"{name!r} names no module; write 'module.Class' or 'builtins.{name}'")
     return Allowed(names)

@@ -45,9 +45,10 @@ def start_all(
     *before* has, for each of them, what is to be called right before its fork, if it is forked so and its class leaves
     ``run()`` as it is: with the two ends of the pipe by which daemonic children notice the end of this process, or -1.
 
-    Raises what ``start()`` raises; those before the one that could not be started are running then.
+    Raises what ``start()`` raises; those before the one that could not be started may be running then.
     """
-    if len(processes) > 1 and have_pidfd() and all(map(_is_plain, processes)):
+    alone = len(processes) < 2 or len(set(map(id, processes))) < len(processes)
+    if not alone and have_pidfd() and all(map(_is_plain, processes)):
         _fork_all(processes, before if before and all(map(_runs_plainly, processes)) else repeat(None))
     else:
         for process in processes:
@@ -60,6 +61,7 @@ def _is_plain(process: BaseProcess) -> bool:
         isinstance(process, BaseProcess)
         and kind.start is _start
         and kind._Popen is _launcher
+        and process._popen is None
         and (process._start_method or default_method()) == "fork"
     )
 

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def start_all(processes: Sequence[BaseProcess], before: object = None) -> None:
-    """Start *processes*, in their order. Raises what ``start()`` raises; those before are running then."""
+    """Start *processes*, in their order. Raises what ``start()`` raises; those before may be running then."""
     for process in processes:
         process.start()

@@ -30,14 +30,17 @@ def memory() -> dict[str, Any]:
     return usage
 
 
-def set_memory_limit(size: int) -> None:
+def set_memory_limit(size: int | None) -> None:
     """Let the arena of this process tree grow to at most *size* bytes; more is a MemoryError for who asks
-    for it.
+    for it. None lifts the limit.
 
-    Raises ValueError for a negative size. Does nothing without the C core, whose memory is each object's own.
+    Raises TypeError for what is not an int, ValueError for a negative size. Does nothing without the C core, where
+    memory is each object's own.
     """
-    if size < 0:
-        raise ValueError(f"the limit must be a number of bytes, not {size}")
+    if size is not None and not isinstance(size, int):
+        raise TypeError(f"the limit must be a number of bytes or None, not {size!r}")
+    if size is not None and size < 0:
+        raise ValueError(f"the limit must be 0 or more bytes or None, not {size}")
     if native is not None:
         native.set_limit(size)
 
