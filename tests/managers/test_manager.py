@@ -379,6 +379,19 @@ def test_killed_getter_takes_nothing(manager: SyncManager) -> None:
     assert q.get(timeout=20) == "kept"
 
 
+def test_wrong_options_are_refused_here_and_not_by_the_server() -> None:
+    for option, value, error in (
+        ("authkey", 3, TypeError),  # bytes(3) would be a key that everybody can guess
+        ("unpickler", "date", TypeError),
+        ("max_clients", "3", TypeError),
+        ("max_clients", 0, ValueError),
+        ("max_message", 1.5, TypeError),
+        ("max_message", -1, ValueError),
+    ):
+        with pytest.raises(error, match=f"^{option} (must|should) be"):
+            SyncManager(**{option: value})
+
+
 def test_killed_party_breaks_a_barrier(manager: SyncManager) -> None:
     barrier, ready = manager.Barrier(2), manager.Event()
     process = start(children.wait_at, barrier, ready)

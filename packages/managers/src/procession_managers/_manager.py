@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from procession_connection import Pipe, arbitrary_address, default_family
+from procession_connection._connection import check_unpickler
+from procession_connection._handshake import check_key
 from procession_core import (
     AuthenticationString,
     Finalize,
@@ -54,7 +56,8 @@ class BaseManager:
     *max_message* the bytes of a request: a longer one raises RemoteError. With *compare_values* proxies made
     through this manager are equal if their referents are.
 
-    Raises ValueError for an unknown serializer, TypeError for a key that is none.
+    Raises ValueError for an unknown serializer or a limit below 1, TypeError for a key, an unpickler or a limit that
+    is none.
     """
 
     _registry: dict[str, tuple[Any, ...]] = {}
@@ -77,10 +80,13 @@ class BaseManager:
     ) -> None:
         if serializer not in ("pickle", "xmlrpclib"):
             raise ValueError(f"serializer must be 'pickle' or 'xmlrpclib', not {serializer!r}")
-        if authkey is None:
-            authkey = runtime.current.authkey
-        elif isinstance(authkey, str):
-            authkey = authkey.encode("ascii")
+        authkey = runtime.current.authkey if authkey is None else check_key(authkey)
+        check_unpickler(unpickler)
+        for name, limit in (("max_clients", max_clients), ("max_message", max_message)):
+            if limit is not None and not isinstance(limit, int):
+                raise TypeError(f"{name} must be an int or None, not {limit!r}")
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} must be at least 1, not {limit}")
         self._address = address
         self._authkey = AuthenticationString(authkey)
         self._state = State()
