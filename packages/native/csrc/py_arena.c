@@ -95,11 +95,11 @@ static PyObject *py_child_started(PyObject *Py_UNUSED(m), PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *py_forked(PyObject *Py_UNUSED(m), PyObject *args)
+static PyObject *py_forked(PyObject *Py_UNUSED(m), PyObject *arg)
 {
-    unsigned int pid;
-    if (!PyArg_ParseTuple(args, "I:forked", &pid)) return NULL;
-    return PyBool_FromLong(!process_arena || registry_forked(process_arena, pid));
+    unsigned long pid = PyLong_AsUnsignedLong(arg);
+    if (pid == (unsigned long)-1 && PyErr_Occurred()) return NULL;
+    return PyBool_FromLong(!process_arena || registry_forked(process_arena, (uint32_t)pid));
 }
 
 static PyObject *py_severed(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
@@ -304,7 +304,7 @@ static PyMethodDef functions[] = {
     { "cancel_slot", py_cancel_slot, METH_VARARGS, "cancel_slot(slot, generation)\n--\n\nThe child does not start: give everything back." },
     { "child_started", py_child_started, METH_VARARGS,
       "child_started(slot, generation, pid)\n--\n\nThe child of a reserved slot runs: if it dies before it attaches, note_exit(pid) finds the slot." },
-    { "forked", py_forked, METH_VARARGS,
+    { "forked", py_forked, METH_O,
       "forked(pid)\n--\n\nThe child of this thread's last fork has that pid: its death is noticed also before it has taken its slot.\n\n"
       "False: no slot or no memory was left for it, so it can use nothing shared." },
     { "severed", py_severed, METH_NOARGS,

@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 from _weakref import ref
 from itertools import count
+from sys import modules
 
-from . import _logging
-from ._logging import debug, info, sub_debug
+from ._logging import debug, info, is_logging, sub_debug
 from ._runtime import runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
+
+REHEARSALS = 16
+"""So often a function is called for the interpreter to adapt it: CPython 3.11 needs eight calls."""
 
 # (priority or None, number) -> Finalize. CPython's tests look at this table under the name
 # _finalizer_registry.
@@ -217,16 +220,11 @@ def at_end(callback: Callable[[], object]) -> None:
     _last.append(callback)
 
 
-starter_pid = 0
-
-
 def note_start() -> None:
-    """This process has started a child: let its exit join it."""
-    global starter_pid
-    pid = os.getpid()
-    if starter_pid != pid:
-        starter_pid = pid
-        arm()
+    """This process has started its first child: let its exit join its children."""
+    # Its object, not its pid: a child that asks at its end copies four pages less.
+    runtime.starter = runtime.current
+    arm()
 
 
 def set_children_ender(ender: Callable[[], object]) -> None:
@@ -269,20 +267,45 @@ def _run_last() -> None:
             _print_exception()
 
 
-def end_child(parent_pid: int | None = None) -> None:
+def end_child() -> None:
     """At the end of a child that this library started: what ``exit_function()`` does, if there is anything to
-    do. *parent_pid*: the process that started it.
+    do.
     """
-    # Without a call that is not needed, not even of getpid(): each copies four pages in a forked child. Who has
-    # started a child is this process, unless it was the parent or one of its parents.
-    if finalizer_registry or (starter_pid and starter_pid != parent_pid) or _logging.logger is not None:
+    # Without a call that is not needed, not even of getpid(): each copies four pages in a forked child.
+    if _has_to_exit():
         exit_function()
     elif not done_pid:
-        for callback in _last:
+        if len(_last) == 1:  # an iterator is an object more, on two pages more
             try:
-                callback()
+                _last[0]()
             except Exception:
                 _print_exception()
+        else:
+            _run_last()
+
+
+def _has_to_exit() -> bool:
+    # Who has started a child is this process, unless it was the parent or one of its parents.
+    return bool(finalizer_registry) or runtime.starter is runtime.current or is_logging()
+
+
+def has_inherited() -> bool:
+    """Say whether a new child may have to forget something of its parent, or is to be told to other modules."""
+    return bool(
+        finalizer_registry
+        or after_forkers
+        or done_pid
+        or "threading" in modules
+        or "logging" in modules
+        or "multiprocessing" in modules
+    )
+
+
+def rehearse_child() -> None:
+    """Let the interpreter adapt what only children run, and what leaves everything as it is: see the process layer."""
+    for _ in range(REHEARSALS):
+        has_inherited()
+        _has_to_exit()
 
 
 def forget_inherited() -> None:

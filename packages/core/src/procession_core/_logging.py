@@ -25,6 +25,11 @@ logger: Logger | None = None
 _log_to_stderr = False
 
 
+def is_logging() -> bool:
+    """Say whether the library's logger was made."""
+    return logger is not None
+
+
 def sub_debug(message: object, *args: object) -> None:
     """Log at SUBDEBUG, below DEBUG: every finalizer and every message."""
     if logger is not None:

@@ -34,11 +34,13 @@ class Runtime:
     numbers from the main process, empty there), ``daemon``, ``parent_pid``, ``parent_name`` (None in the main
     process) and ``authkey`` are read from it, so that a forked child has one thing to write: every page that
     it writes to is copied. Without it, and in a child that does not have it yet, they are what was set here.
-    ``parent`` is the parent's object; ``former`` the one that was current before a fork, kept because to drop
-    it would be to write to it. ``is_child``; ``start_method`` (that of this process's own start, None
-    in the main process); ``default_method`` (that chosen for the children of this process, None while none
-    was chosen); ``main`` (how a child finds ``__main__``, None until known); ``main_by_value`` (True
-    once children exist that cannot import ``__main__``); ``original_dir``.
+    ``parent`` is the parent's object, which ``make_parent`` makes of its name, its pid and ``parent_sentinel``;
+    ``former`` the one that was current before a fork, kept because to drop it would be to write to it; ``starter``
+    that of the process that has started a child, or of a parent that had. ``is_child``; ``start_method`` (that of this
+    process's own start, None in the main process); ``forks_as`` (that of the copies of this process, None before there
+    are any); ``default_method`` (that chosen for the children of this process, None while none was chosen); ``main``
+    (how a child finds ``__main__``, None until known); ``main_by_value`` (True once children exist that cannot import
+    ``__main__``); ``original_dir``.
     """
 
     __slots__ = (
@@ -49,12 +51,16 @@ class Runtime:
         "_parent_pid",
         "current",
         "default_method",
+        "forks_as",
         "former",
         "is_child",
         "main",
         "main_by_value",
+        "make_parent",
         "original_dir",
+        "parent_sentinel",
         "start_method",
+        "starter",
     )
 
     def __init__(self) -> None:
@@ -63,12 +69,16 @@ class Runtime:
         self._parent_name: str | None = None
         self.is_child = False
         self.start_method: str | None = None
+        self.forks_as: str | None = None
         self.default_method: str | None = None
         self.main: Any = None
         self.main_by_value = False
         self.current: Any = None
         self.former: Any = None
+        self.starter: Any = None
         self._parent: Any = None
+        self.make_parent: Callable[..., Any] | None = None
+        self.parent_sentinel: int | None = None
         self._authkey: AuthenticationString | None = None
         try:
             self.original_dir: str | None = os.path.abspath(os.getcwd())
@@ -121,15 +131,10 @@ class Runtime:
     @property
     def parent(self) -> Any:
         """The object that stands for the parent, None in the main process."""
-        if type(self._parent) is tuple:
-            make, *arguments = self._parent
-            self._parent = make(self.parent_name, self.parent_pid, *arguments)
+        # Made when somebody asks: few children do.
+        if self._parent is None and self.is_child and self.make_parent is not None:
+            self._parent = self.make_parent(self.parent_name, self.parent_pid, self.parent_sentinel)
         return self._parent
-
-    @parent.setter
-    def parent(self, parent: Any) -> None:
-        # Also a tuple (callable, argument, ...) that makes it when somebody asks: few children do.
-        self._parent = parent
 
     @property
     def authkey(self) -> AuthenticationString:

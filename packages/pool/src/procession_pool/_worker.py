@@ -5,6 +5,8 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found] # the C module: `signal` would import enum in every worker
 import os
 import sys
+from _signal import SIG_IGN, SIGINT  # by themselves: a worker copies the page of each object that it names
+from _signal import signal as set_handler
 from functools import partial
 
 from procession_core import NotSupportedError, debug, default_reducer, info, runtime
@@ -262,7 +264,7 @@ def _function(
 
 def _ignore_interrupts() -> None:
     # Ctrl-C goes to the whole group; the pool's process decides what it means.
-    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    set_handler(SIGINT, SIG_IGN)
 
 
 def _stacks_to(fd: int) -> None:

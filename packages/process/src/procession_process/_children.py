@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from procession_core import info, set_children_ender
-from procession_core._lifecycle import note_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 started: set[Any] = set()
-
-
-def add(process: Any) -> None:
-    """Add a new child. The first one arms this process's exit, which joins its children."""
-    started.add(process)
-    note_start()
 
 
 def reap() -> None:

@@ -97,7 +97,8 @@ def die_with_parent(fd: int) -> None:
     *fd*.
     """
     global _armed_fd
-    _arm_reset()
+    if not _armed:
+        _arm_reset()
     try:
         # The core does it with three pages copied, Python with forty.
         _armed_fd = (_die_when_closed or _watch)(fd)

@@ -18,7 +18,7 @@ if sys.platform == "win32":
 from . import _children, _life
 from ._bootstrap import flush_streams
 from ._death import new_stack_file, watch_memory
-from ._launch._fork import Popen, collect_young
+from ._launch._fork import Popen, collect_young, get_ready
 from ._launch._popen import check_room
 from ._launch._stdin import prepare_stdin
 from ._methods import default_method, have_pidfd
@@ -91,18 +91,33 @@ def _fork_all(
         if process.daemon:
             _life.read_end()
         popens.append(_Prepared(process))
-    plain = not _life.is_used() and all(popen._stack_fd < 0 for popen in popens)
+    unused = not _life.is_used()
+    # Looked up here: in the child each costs six pages, and between two forks three in this process.
+    births = [
+        (
+            popen._run,
+            (
+                get_ready(process),
+                process._name,
+                stdin,
+                None if unused and popen._stack_fd < 0 else popen._settle,
+                process.daemon,
+                True,
+            ),
+        )
+        for process, popen in zip(processes, popens, strict=True)
+    ]
     collect_young()
     check_room(len(popens))
     fork = os.fork
     pids: list[int] = []
     try:
-        for process, popen, prepare in zip(processes, popens, before, strict=False):
+        for (run, arguments), prepare in zip(births, before, strict=False):
             if prepare is not None:
                 prepare(*_life.ends())
             pid = fork()
             if pid == 0:
-                popen._run(process, stdin, plain)
+                run(*arguments)
             forked(pid)
             pids.append(pid)
     finally:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 core: Any = procession_native.core
 
+note_forked: Callable[[int], bool] | None = None if core is None else core.forked
+"""What :func:`forked` calls; False: the child has no part in the shared memory."""
+
 
 def reserve(name: str) -> Slot | None:
     """Make the arena if need be and reserve the registry slot of a child that is about to be started."""
@@ -44,12 +47,17 @@ def forked(pid: int) -> None:
 
     Raises MemoryError if there was no slot or no shared memory for it; it has ended then, see :func:`is_severed`.
     """
-    if core is not None and not core.forked(pid):
-        os.waitpid(pid, 0)
-        raise MemoryError(
-            "the child could not be given the shared objects of its parent: no shared memory is left within the "
-            "limits of this process tree (see procession.memory() and set_memory_limit()), or no slot for another one"
-        )
+    if note_forked is not None and not note_forked(pid):
+        raise no_part(pid)
+
+
+def no_part(pid: int) -> MemoryError:
+    """Wait for the child that has no part in the shared memory, and return what is to be raised."""
+    os.waitpid(pid, 0)
+    return MemoryError(
+        "the child could not be given the shared objects of its parent: no shared memory is left within the "
+        "limits of this process tree (see procession.memory() and set_memory_limit()), or no slot for another one"
+    )
 
 
 def is_severed() -> bool:

@@ -6,9 +6,11 @@ import os
 from itertools import count
 
 from procession_core import AuthenticationString, ProcessStateError, check_timeout, runtime
+from procession_core._lifecycle import note_start
 
 from . import _children, _hooks
 from ._bootstrap import run_child
+from ._children import started as _started
 from ._launch import launch
 from ._methods import default_method
 from ._parent import ParentProcess
@@ -36,7 +38,7 @@ def parent_process() -> ParentProcess | None:
 def active_children() -> list[BaseProcess]:
     """Return the children of this process that are alive. Joins those that have ended."""
     _children.reap()
-    return list(_children.started)
+    return list(_started)
 
 
 class BaseProcess:
@@ -77,7 +79,12 @@ class BaseProcess:
         self._target = target
         self._args = tuple(args)
         self._kwargs = dict(kwargs) if kwargs is not None else {}
-        self._name = name or f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
+        # The first is what nearly all processes are called, and each function called is a page to be copied.
+        self._name = name or (
+            f"{type(self).__name__}-{number}"
+            if not current._identity
+            else f"{type(self).__name__}-{':'.join(map(str, self._identity))}"
+        )
         if daemon is not None:
             self.daemon = daemon
 
@@ -90,11 +97,6 @@ class BaseProcess:
 
     def _bootstrap(self, parent_sentinel: int | None = None) -> int:
         # In the child. A method of its own because programs that trace children replace it.
-        if _children.started:
-            _children.started = set()
-        method = self._start_method
-        if method is not None:
-            runtime.default_method = method  # what the child starts, starts as it did
         return run_child(self, parent_sentinel)
 
     # ---- what the parent does ------------------------------------------------------------------------------
@@ -132,7 +134,9 @@ class BaseProcess:
         self._sentinel: int = popen.sentinel
         # The target may hold what refers to this object: a cycle that would keep both.
         del self._target, self._args, self._kwargs
-        _children.add(self)
+        _started.add(self)
+        if runtime.starter is not runtime.current:
+            note_start()
 
     def join(self, timeout: float | None = None) -> None:
         """Block until the child has ended, at most *timeout* seconds (None: for ever).
@@ -140,13 +144,16 @@ class BaseProcess:
         Raises ProcessStateError (an AssertionError) before the start or from a process that is not the
         parent, ValueError if it is closed, TypeError or ValueError for a wrong timeout.
         """
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
         if self._parent_pid != os.getpid():
             raise ProcessStateError(f"can only join a child process: {self._made_by()}, so join it there")
         if self._popen is None:
             raise ProcessStateError("can only join a started process; call start() first")
-        if self._popen.wait(check_timeout(timeout)) is not None:
-            _children.started.discard(self)
+        if timeout is not None:
+            timeout = check_timeout(timeout)
+        if self._popen.wait(timeout) is not None:
+            _started.discard(self)
             if _hooks.after_join is not None:
                 _hooks.after_join()
 
@@ -161,7 +168,7 @@ class BaseProcess:
             return False
         if self._popen.poll() is None:
             return True
-        _children.started.discard(self)
+        _started.discard(self)
         return False
 
     def terminate(self) -> None:
@@ -190,7 +197,7 @@ class BaseProcess:
         portable variant, those that a fork server made for a descendant.
         """
         self._running("terminate_tree").terminate_tree(check_timeout(timeout))
-        _children.started.discard(self)
+        _started.discard(self)
 
     def close(self) -> None:
         """Release what the object holds; afterwards most methods raise ValueError.
@@ -206,7 +213,7 @@ class BaseProcess:
             self._popen.close()
             self._popen = None
             del self._sentinel
-            _children.started.discard(self)
+            _started.discard(self)
         self._closed = True
 
     def _made_by(self) -> str:

@@ -455,7 +455,7 @@ def main(fds: list[int], unblock: bool) -> None:
         # As its children are to find it, whatever the modules have changed.
         _child.take_common(preparation)
         _child.server_main = preparation.main
-        runtime.start_method = "forkserver"
+        runtime.start_method = runtime.forks_as = "forkserver"
         _door.door = writes
         # The first child is not kept waiting for modules that it may not need.
         zygote = _Zygote(owner, reads, own)

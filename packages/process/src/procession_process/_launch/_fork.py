@@ -16,11 +16,12 @@ from os import open as open_fd
 from procession_core import runtime
 
 from .. import _life
-from .._bootstrap import flush_streams
+from .._bootstrap import flush_streams, rehearse
 from .._death import enable_stack, new_stack_file, watch_memory
+from .._life import die_with_parent, take_inherited
 from .._methods import have_pidfd
-from .._native import begin_child, forked, prepare_fork
-from ._popen import BasePopen, check_room
+from .._native import begin_child, forked, no_part, note_forked, prepare_fork
+from ._popen import BasePopen, check_room, undo
 from ._stdin import close_stdin, prepare_stdin
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, TextIO
 
 
+open_pidfd: Any = getattr(os, "pidfd_open", None)
 _get_count: Callable[[], tuple[int, int, int]] | None = getattr(gc, "get_count", None)  # PyPy has none
 
 
@@ -39,6 +41,18 @@ def collect_young() -> None:
     """
     if _get_count is not None and gc.isenabled() and _get_count()[0] * 2 > gc.get_threshold()[0]:
         gc.collect(0)
+
+
+def get_ready(process: Any) -> Callable[..., int]:
+    """Before a fork: return the method with which *process* begins in the child."""
+    runtime.forks_as = "fork"
+    # For the interpreter's cache of methods, which would be written to in the child.
+    getattr(type(process), "run", None)
+    bootstrap: Callable[..., int] = process._bootstrap
+    return bootstrap
+
+
+rehearse()
 
 
 class Popen(BasePopen):
@@ -58,14 +72,26 @@ class Popen(BasePopen):
             _life.read_end()
         # What the parent knows to be nothing to do costs the child no look: see become().
         plain = pidfds and not daemon and self._stack_fd < 0 and not _life.is_used()
+        # Looked up here: in the child each costs six pages.
+        run, bootstrap, name = self._run, get_ready(process), process._name
+        settle = None if plain else self._settle
         collect_young()
         if pidfds:
             check_room()
             pid = os.fork()
             if pid == 0:
-                self._run(process, stdin, plain)
-            self._tell(pid)
-            self._adopt(pid)
+                run(bootstrap, name, stdin, settle, daemon, pidfds)
+            # Not _tell() and _adopt(): from here on each function that is called, and each object that is named,
+            # is a page to be copied, because the child has it too.
+            if note_forked is not None and not note_forked(pid):
+                self._forget_stack()
+                raise no_part(pid)
+            try:
+                self.sentinel = open_pidfd(pid)
+            except OSError:
+                undo(pid)
+                raise
+            self.pid = pid
             return
         # Without pidfds: one pipe whose write end the child keeps for its life, one for the opposite
         # direction.
@@ -73,7 +99,7 @@ class Popen(BasePopen):
         pid = os.fork()
         if pid == 0:
             os.close(parent_reads)
-            self._run(process, stdin, plain)
+            run(bootstrap, name, stdin, settle, daemon, pidfds)
         os.close(child_writes)
         try:
             self._tell(pid)
@@ -86,19 +112,29 @@ class Popen(BasePopen):
         try:
             forked(pid)
         except MemoryError:
-            if self._stack_fd >= 0:
-                close_fd(self._stack_fd)
-                self._stack_fd = -1
+            self._forget_stack()
             raise
 
-    def _run(self, process: Any, stdin: TextIO | None, plain: bool) -> NoReturn:
+    def _forget_stack(self) -> None:
+        if self._stack_fd >= 0:
+            close_fd(self._stack_fd)
+            self._stack_fd = -1
+
+    def _run(
+        self,
+        bootstrap: Callable[..., int],
+        name: str,
+        stdin: TextIO | None,
+        settle: Callable[[bool, bool], int | None] | None,
+        daemon: bool,
+        pidfds: bool,
+    ) -> NoReturn:
         code = 1
         try:
             # One call of the core instead of five: each copies six pages.
-            if begin_child is not None and not begin_child(process._name, stdin is not None):
+            if begin_child is not None and not begin_child(name, stdin is not None):
                 _exit(code)
-            runtime.start_method = "fork"
-            parent_sentinel = None if plain else self._settle(process)
+            parent_sentinel = None if settle is None else settle(daemon, pidfds)
             if stdin is None:
                 close_stdin()
             else:
@@ -108,19 +144,19 @@ class Popen(BasePopen):
                     dup2(fd, 0)
                     close_fd(fd)
                 sys.stdin = stdin
-            code = process._bootstrap(parent_sentinel=parent_sentinel)
+            code = bootstrap(parent_sentinel=parent_sentinel)
         finally:
             _exit(code)
 
-    def _settle(self, process: Any) -> int | None:
+    def _settle(self, daemon: bool, pidfds: bool) -> int | None:
         """In the child: take over the ends of pipes, and the file for the stack of a crash."""
         parent_sentinel = None
-        inherited = _life.take_inherited()
-        if process.daemon:
-            if not have_pidfd():
+        inherited = take_inherited()
+        if daemon:
+            if not pidfds:
                 parent_sentinel = os.dup(inherited)
-            _life.die_with_parent(inherited)
-        elif not have_pidfd():
+            die_with_parent(inherited)
+        elif not pidfds:
             parent_sentinel = inherited
         elif inherited >= 0:
             os.close(inherited)

@@ -26,6 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# By themselves: as attributes of `os` each costs a page more when a child has just been forked.
+_waitid: Any = getattr(os, "waitid", None)
+_FLAGS: int = getattr(os, "WEXITED", 0) | getattr(os, "WNOWAIT", 0)
 _P_PIDFD = 3
 _SIGINT, _SIGKILL, _SIGTERM = 2, 9, 15
 
@@ -40,6 +43,12 @@ def check_room(number: int = 1) -> None:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def undo(pid: int) -> None:
+    """End the child *pid*, which was just made."""
+    os.kill(pid, _SIGKILL)
+    os.waitpid(pid, 0)
 
 
 class BasePopen:
@@ -68,8 +77,7 @@ class BasePopen:
                 raise OSError("descriptors of processes need Linux")
             self.sentinel = os.pidfd_open(pid)
         except OSError:
-            os.kill(pid, _SIGKILL)
-            os.waitpid(pid, 0)
+            undo(pid)
             raise
         self.pid = pid
 
@@ -88,10 +96,10 @@ class BasePopen:
         """Block until the child has ended, at most *timeout* seconds, and return its exit code or None."""
         if self.returncode is not None:
             return self.returncode
-        if sys.platform == "linux" and timeout is None and self._sentinel_is_pidfd:
+        if timeout is None and self._sentinel_is_pidfd:
             try:
                 # Not waitpid(): another thread may poll or signal meanwhile, so the child is not collected here.
-                os.waitid(_P_PIDFD, self.sentinel, os.WEXITED | os.WNOWAIT)
+                _waitid(_P_PIDFD, self.sentinel, _FLAGS)
             except OSError:
                 wait_readable((self.sentinel,), None)  # somebody else collected it, or there is no P_PIDFD
             self._collect(0)
