@@ -23,6 +23,8 @@ import procession_managers
 import procession_process
 from procession_connection import Client, Pipe
 from procession_managers import BaseManager, RemoteError, SyncManager
+from procession_process import active_children
+from procession_synchronize import Event
 
 from .waiting import at_once, until
 
@@ -295,6 +297,29 @@ def test_states() -> None:
         manager.start()
     with pytest.raises(TypeError):
         BaseManager().start(initializer=3)
+
+
+def test_an_interrupted_start_leaves_no_server() -> None:
+    """The server ignores SIGINT, and the exit of its parent would wait for it for ever."""
+    settled = Event()
+    manager = SyncManager()
+    pids: list[int | None] = []
+
+    def tell() -> None:
+        until(lambda: bool(active_children()))
+        pids.extend(child.pid for child in active_children())
+        settled.set()
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        manager.start(initializer=children.interrupt_starter, initargs=(os.getpid(), settled))
+    thread.join()
+    assert pids
+    assert active_children() == []
+    manager.start()
+    assert manager.list([1])[:] == [1]
+    manager.shutdown()
 
 
 # ---- references --------------------------------------------------------------------------------------------

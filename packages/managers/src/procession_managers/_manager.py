@@ -187,24 +187,26 @@ class BaseManager:
             self._process.start()
             theirs.close()
             self._address = control.recv()
+            # An instance attribute: only a manager that was started here can be shut down.
+            self.shutdown = Finalize(
+                self,
+                type(self)._finalize_manager,
+                args=(
+                    self._process,
+                    control,
+                    self._state,
+                    self._link_to(self._address),
+                    self._shutdown_timeout,
+                ),
+                exitpriority=0,
+            )
         except BaseException:
+            # An interrupt before the server has answered: it ignores those itself, nobody else would end it, and
+            # the exit of this process waits for its children.
             theirs.close()
-            control.close()
+            self._end_server(self._process, control, self._shutdown_timeout)
             raise
         self._state.value = State.STARTED
-        # An instance attribute: only a manager that was started here can be shut down.
-        self.shutdown = Finalize(
-            self,
-            type(self)._finalize_manager,
-            args=(
-                self._process,
-                control,
-                self._state,
-                self._link_to(self._address),
-                self._shutdown_timeout,
-            ),
-            exitpriority=0,
-        )
 
     @classmethod
     def _run_server(
@@ -240,10 +242,16 @@ class BaseManager:
             server.watch_parent(parent.sentinel, control)
         server.serve_forever()
 
-    @staticmethod
+    @classmethod
     def _finalize_manager(
-        process: Any, control: Any, state: State, link: Link, shutdown_timeout: float
+        cls, process: Any, control: Any, state: State, link: Link, shutdown_timeout: float
     ) -> None:
+        cls._end_server(process, control, shutdown_timeout)
+        state.value = State.SHUTDOWN
+        unlink(link)
+
+    @staticmethod
+    def _end_server(process: Any, control: Any, shutdown_timeout: float) -> None:
         if process.is_alive():
             info("sending shutdown message to manager")
             try:
@@ -259,9 +267,7 @@ class BaseManager:
                     info("manager still alive after terminate")
                     process.kill()
                     process.join()
-        state.value = State.SHUTDOWN
         control.close()
-        unlink(link)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the server's process has ended, at most *timeout* seconds (None for ever)."""
