@@ -270,6 +270,15 @@ def nap_at_home(home: int, seconds: float) -> str:
     return "awake"
 
 
+def private_data() -> int:
+    """Bytes that this process has mapped for itself alone, as far as that can be told."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))
+    except FileNotFoundError:
+        return 100 << 20
+
+
 hoarded: list[Any] = []
 
 

@@ -233,18 +233,17 @@ def test_soft_timeout(make_pool: Callable[..., Any]) -> None:
     assert pool.apply(tasks.square, (3,)) == 9
 
 
-def limit() -> int:
-    """What a worker may use: a forked one begins with what this process has, which grows with each library tested."""
-    here = 100 << 20
-    if os.path.exists("/proc/self/status"):
-        with open("/proc/self/status") as status:
-            here = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))
+def limit(make_pool: Callable[..., Any]) -> int:
+    """What a worker may use: some more than it begins with, which is what this process has if it is forked."""
+    pool = make_pool(1)
+    here: int = pool.apply(tasks.private_data)
+    pool.terminate()
     # Without the GIL the interpreter's allocator maps a gigabyte before it uses it.
-    return here + ((2200 if "t" in getattr(sys, "abiflags", "") else 200) << 20)
+    return here + ((2200 if "t" in getattr(sys, "abiflags", "") else 100) << 20)
 
 
 def test_memory_limit(make_pool: Callable[..., Any]) -> None:
-    pool = make_pool(1, memory_limit=limit())
+    pool = make_pool(1, memory_limit=limit(make_pool))
     pool.apply(tasks.square, (2,))
     first = pool._pool[0]
     with pytest.raises(MemoryError):
@@ -256,7 +255,7 @@ def test_memory_limit(make_pool: Callable[..., Any]) -> None:
 
 def test_a_memory_limit_that_small_objects_use_up(make_pool: Callable[..., Any]) -> None:
     # Nothing is left then, not even for the report, which needs some.
-    pool = make_pool(1, memory_limit=limit())
+    pool = make_pool(1, memory_limit=limit(make_pool))
     first = pool._pool[0]
     with pytest.raises(MemoryError):
         pool.apply(tasks.hoard)
@@ -269,7 +268,7 @@ def test_tasks_that_leave_next_to_no_memory(make_pool: Callable[..., Any]) -> No
     # What is short then is short anywhere between the end of a task and the beginning of the next. And CPython has a
     # few errors for that in reserve; a forked worker begins without those that are in use here.
     held = [MemoryError() for _ in range(40)]
-    pool = make_pool(1, memory_limit=limit())
+    pool = make_pool(1, memory_limit=limit(make_pool))
     for spare in (*range(0, 480, 40), 600, 2000, 9000, 20000, 100000, 600000):
         for how in ("raise", "number") if spare % 120 else ("object", "number"):
             try:
@@ -282,7 +281,7 @@ def test_tasks_that_leave_next_to_no_memory(make_pool: Callable[..., Any]) -> No
 
 @pytest.mark.linux_only
 def test_a_worker_that_dies_of_its_memory_limit(make_pool: Callable[..., Any]) -> None:
-    most = limit()
+    most = limit(make_pool)
     pool = make_pool(1, memory_limit=most)
     with pytest.raises(WorkerDiedError, match=f"had used up its memory_limit of {most} bytes") as caught:
         pool.apply(tasks.cannot_even_report)
