@@ -4,6 +4,7 @@
 #include "fill.h"
 #include "heap.h"
 #include "lockorder.h"
+#include "memlimit.h"
 #include "refs.h"
 #include "registry.h"
 #include "word.h"
@@ -19,43 +20,16 @@
 
 struct arena *process_arena;
 
-/* Inode numbers repeat between file systems: a file that got our descriptor's number must not be cut or punched. */
-static void identify(int fd, uint64_t *inode, uint64_t *device)
-{
-    struct stat s;
-    *inode = *device = 0;
-    if (fstat(fd, &s) != 0) return;
-    *inode = (uint64_t)s.st_ino;
-    *device = (uint64_t)s.st_dev;
-}
-
-static bool is_still(int fd, uint64_t inode, uint64_t device)
-{
-    uint64_t i, d;
-    identify(fd, &i, &d);
-    return i == inode && d == device && i != 0;
-}
-
-static char overcommit(void)
-{
-    int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
-    char c = 0;
-    if (fd < 0) return c;
-    if (read(fd, &c, 1) != 1) c = 0;
-    close(fd);
-    return c;
-}
-
 /* Everything of an arena structure that does not depend on the file's contents. */
 static int open_view(struct arena *a, int fd, int lease_fd)
 {
     memset(a, 0, sizeof *a);
     a->fd = fd;
     a->lease_fd = lease_fd;
-    identify(fd, &a->file_ino, &a->file_dev);
-    identify(lease_fd, &a->lease_ino, &a->lease_dev);
+    a->file = identity_of(fd);
+    a->lease = identity_of(lease_fd);
     a->pid = (uint32_t)getpid();
-    a->overcommit = overcommit();
+    a->overcommit = limits_overcommit();
     pthread_mutex_init(&a->private_mutex, NULL);
     pthread_mutex_init(&a->map_mutex, NULL);
     spin_reset_after_fork(a);
@@ -150,9 +124,6 @@ void arena_detach(struct arena *a)
     close(a->lease_fd);
     memset(a, 0, sizeof *a);
 }
-
-bool arena_fd_is_ours(struct arena *a) { return is_still(a->fd, a->file_ino, a->file_dev); }
-bool arena_lease_is_ours(struct arena *a) { return is_still(a->lease_fd, a->lease_ino, a->lease_dev); }
 
 int arena_ensure(void)
 {

@@ -58,6 +58,7 @@
 #ifndef PROCESSION_ARENA_H
 #define PROCESSION_ARENA_H
 
+#include "identity.h"
 #include "os.h"
 #include "shared.h"
 #include <pthread.h>
@@ -116,8 +117,7 @@ struct arena {
     uint32_t self;                                  /* our slot and generation, as in lock words; 0: not registered */
     uint32_t self_slot; uint32_t self_generation;
     uint32_t pid;
-    uint64_t file_ino, lease_ino;                   /* a program may close our descriptors and reuse the numbers */
-    uint64_t file_dev, lease_dev;
+    struct identity file, lease;                    /* what fd and lease_fd stood for */
     _Atomic(_Atomic uint64_t *) mapped;             /* which of its pages this process has mapped: fill.h */
     struct refmap *refs;                            /* our references, guarded by the private mutex */
     pthread_mutex_t private_mutex;                  /* taken before the arena lock */
@@ -140,8 +140,8 @@ int  arena_attach(struct arena *a, int fd, int lease_fd);  /* AR_LAYOUT if anoth
 void arena_unmap(struct arena *a);                         /* undoes arena_attach(), but leaves the descriptors open */
 void arena_detach(struct arena *a);                        /* for tests: gives everything back */
 int  arena_ensure(void);                                   /* process_arena exists afterwards */
-bool arena_fd_is_ours(struct arena *a);                    /* false once the program has closed or replaced it */
-bool arena_lease_is_ours(struct arena *a);
+static inline bool arena_fd_is_ours(struct arena *a) { return identity_is(a->fd, a->file); }
+static inline bool arena_lease_is_ours(struct arena *a) { return identity_is(a->lease_fd, a->lease); }
 
 /* Pointer to arena memory.  off must be an offset that the heap gave out; maps the window if needed.  If the mapping is
  * refused (RLIMIT_AS): ends the transaction of this thread as told above; outside of one: NULL.  Not for huge blocks: see

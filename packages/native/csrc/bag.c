@@ -7,12 +7,7 @@ enum { NEXT = 0, BEFORE = 1, BAG = 2, COUNT = 3, ITEMS = 4 };   /* of an entry *
 static bool entry_step(struct arena *a, aoff payload)
 {
     sh64 *w = arena_ptr(a, payload);
-    uint64_t n = SH_PEEK(&w[COUNT]);
-    if (n == 0) return true;
-    aoff item = SH_PEEK(&w[ITEMS + n - 1]);
-    txn_set(a, &w[COUNT], n - 1);
-    ref_drop(a, item);
-    return false;
+    return ref_drop_last(a, &w[COUNT], &w[ITEMS]);
 }
 
 bool bag_release_step(struct arena *a, aoff payload)
@@ -41,11 +36,7 @@ aoff bag_put(struct arena *a, aoff bag, const aoff *items, uint32_t n, uint64_t 
     for (uint32_t i = 0; i < n; i++) (void)arena_ptr(a, items[i]);
     sh64 *b = arena_ptr(a, bag);
     aoff entry = heap_alloc(a, 8 * (ITEMS + (uint64_t)n), KIND_BAG_ENTRY, &clean);
-    if (!entry) {
-        arena_rollback(a);
-        arena_end(a);
-        return 0;
-    }
+    if (!entry) return arena_abandon(a);
     sh64 *w = arena_ptr(a, entry);
     aoff last = SH_PEEK(&b[LAST]);
     SH_INIT(&w[NEXT], 0);
@@ -56,14 +47,7 @@ aoff bag_put(struct arena *a, aoff bag, const aoff *items, uint32_t n, uint64_t 
     txn_set(a, last ? (sh64 *)arena_ptr(a, last) + NEXT : &b[FIRST], entry);
     txn_set(a, &b[LAST], entry);
     *generation = block_generation(a, entry);
-    arena_commit(a);
-    /* An item at a time: an entry of any length fits the log, and a death in between leaves a shorter one. */
-    for (uint32_t i = 0; i < n; i++) {
-        SH_INIT(&w[ITEMS + i], items[i]);
-        ref_hold(a, items[i]);
-        txn_set(a, &w[COUNT], i + 1);
-        arena_commit(a);
-    }
+    ref_hold_all(a, &w[COUNT], &w[ITEMS], items, n);
     arena_end(a);
     return entry;
 }

@@ -9,13 +9,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define NOT_REGISTERED (-1)
 #define EVERYBODY (-2)
 
-struct identity { uint64_t inode, device; };
 struct bell { struct bell *next; struct queue *q; struct os_flag flag; int entry; enum bell_kind kind; bool lit; struct identity read, write; };
 
 static struct {
@@ -67,29 +65,15 @@ static bool ready(struct arena *a, const struct bell *b)
     return (!maxsize || s.put - s.taken < maxsize) && (!maxbytes || s.bytes < maxbytes);
 }
 
-static struct identity identify(int fd)
-{
-    struct stat s;
-    return fstat(fd, &s) == 0 ? (struct identity){ (uint64_t)s.st_ino, (uint64_t)s.st_dev } : (struct identity){ 0, 0 };
-}
-
-static bool is_still(int fd, struct identity once)
-{
-    struct stat s;
-    return fstat(fd, &s) == 0 && (uint64_t)s.st_ino == once.inode && (uint64_t)s.st_dev == once.device;
-}
-
-/* Whether the numbers still stand for the flag.  All eventfds share one inode, which no file or socket has: a program
- * that closed our descriptor and opened something else must not find our bytes in it. */
 static bool fd_is_ours(const struct bell *b)
 {
-    return is_still(b->flag.read, b->read) && (b->flag.write == b->flag.read || is_still(b->flag.write, b->write));
+    return identity_is(b->flag.read, b->read) && (b->flag.write == b->flag.read || identity_is(b->flag.write, b->write));
 }
 
 static void remember(struct bell *b)
 {
-    b->read = identify(b->flag.read);
-    b->write = identify(b->flag.write);
+    b->read = identity_of(b->flag.read);
+    b->write = identity_of(b->flag.write);
 }
 
 static void light(struct bell *b)

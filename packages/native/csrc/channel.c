@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 void channel_format(struct channel *c, uint32_t task_size, uint32_t result_size)
@@ -75,26 +74,10 @@ uint64_t batch_cut(struct batch *b, uint32_t wanted)
     }
 }
 
-static bool describe(int fd, uint64_t *device, uint64_t *inode)
-{
-    struct stat s;
-    if (fstat(fd, &s) < 0) return false;
-    *device = (uint64_t)s.st_dev;
-    *inode = (uint64_t)s.st_ino;
-    return true;
-}
-
-void pool_bell_take(struct pool_bell *bell, int fd)
-{
-    bell->fd = fd;
-    if (!describe(fd, &bell->device, &bell->inode)) bell->device = bell->inode = 0;
-}
-
 static bool ring(const struct pool_bell *bell)
 {
-    uint64_t one = 1, device, inode;
-    /* All eventfds have one inode, so this tells files, pipes and sockets from it, which a write would harm. */
-    if (!describe(bell->fd, &device, &inode) || device != bell->device || inode != bell->inode) return false;
+    uint64_t one = 1;
+    if (!identity_is(bell->fd, bell->file)) return false;
     while (write(bell->fd, &one, sizeof one) < 0)
         if (errno != EINTR) return errno == EAGAIN;     /* full: it has been rung */
     return true;

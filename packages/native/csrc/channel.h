@@ -43,6 +43,7 @@
 #define PROCESSION_CHANNEL_H
 
 #include "cpu.h"
+#include "identity.h"
 #include "os.h"
 #include "shared.h"
 
@@ -87,7 +88,7 @@ static inline char *channel_tasks(struct channel *c) { return (char *)c + CHANNE
 static inline char *channel_results(struct channel *c) { return channel_tasks(c) + SH_PEEK(&c->task_size); }
 
 /* Writer's side of a ring: where a record of `size` bytes goes, or NULL while there is no room.  Nothing is visible before
- * ring_commit(), which is one store. */
+ * the store of head. */
 char *ring_reserve(char *ring, uint32_t ring_size, uint64_t *head, uint64_t tail, uint32_t size);
 /* Reader's side: the record at *tail, past any padding, or NULL when there is none. */
 struct record *ring_peek(char *ring, uint32_t ring_size, uint64_t head, uint64_t *tail);
@@ -98,10 +99,8 @@ int64_t batch_claim(struct batch *b);
 uint64_t batch_cut(struct batch *b, uint32_t limit);
 
 
-/* The eventfd that wakes the pool's thread, as it was when it was given to us: a task may close any descriptor, and its
- * number may come to mean another file. */
-struct pool_bell { int fd; uint64_t device, inode; };
-void pool_bell_take(struct pool_bell *bell, int fd);
+/* The eventfd that wakes the pool's thread, as it was when it was given to us: a task may close any descriptor. */
+struct pool_bell { int fd; struct identity file; };
 
 /* A worker tells its pool that results are there; `idle`: it has nothing left to do.  False: the pool's thread could not be
  * woken, and only the end of this process will. */

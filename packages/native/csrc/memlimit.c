@@ -99,6 +99,12 @@ uint64_t limits_left(void)
 
 uint64_t limits_left_lately(void) { return clock_coarse_ns() < known_until ? known : limits_left(); }
 
+char limits_overcommit(void)
+{
+    char text[2];
+    return read_text("/proc/sys/vm/overcommit_memory", text, sizeof text) ? text[0] : 0;
+}
+
 bool limits_absurd(char mode, uint64_t bytes)
 {
     return mode == '0' && bytes > os_memory();

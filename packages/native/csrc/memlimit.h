@@ -22,7 +22,8 @@ uint64_t limits_left_lately(void);                  /* the same, up to 100 ms ol
 struct limits_files { const char *own_groups, *v2, *v1; };
 uint64_t limits_room(const struct limits_files *files);
 
-/* Whether nobody could ever have so many bytes.  mode: the first letter of vm.overcommit_memory. */
+char limits_overcommit(void);                       /* the first letter of vm.overcommit_memory; 0: not known */
+/* Whether nobody could ever have so many bytes in that mode. */
 bool limits_absurd(char mode, uint64_t bytes);
 
 #endif

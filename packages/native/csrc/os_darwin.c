@@ -35,6 +35,8 @@ int os_sync_wake_by_address_all(void *address, size_t size, uint32_t flags);
 #define BETWEEN_PROCESSES 1u
 #define ABSOLUTE_CLOCK 32u
 
+#define UNUSED __attribute__((unused))
+
 /* -- clocks -------------------------------------------------------------------------------------------------- */
 
 /* The one that Python's time.monotonic() reads, and the kernel's times of starts too; it stands still while the machine sleeps. */
@@ -65,11 +67,7 @@ int os_wake(sh32 *p, int n)
     return os_sync_wake_by_address_all(&p->opaque, sizeof p->opaque, BETWEEN_PROCESSES) == 0;
 }
 
-int os_requeue(sh32 *from, sh32 *to)
-{
-    (void)to;
-    return os_wake(from, 1);
-}
+int os_requeue(sh32 *from, sh32 *to UNUSED) { return os_wake(from, 1); }
 
 /* -- memory files -------------------------------------------------------------------------------------------- */
 
@@ -91,16 +89,10 @@ int os_memory_file(const char *name)
     return fd;
 }
 
-void os_forbid_shrinking(int fd) { (void)fd; }
+void os_forbid_shrinking(int fd UNUSED) { }
 
 /* macOS has no strict overcommit. */
-bool os_reserve(int fd, uint64_t from, uint64_t size)
-{
-    (void)fd;
-    (void)from;
-    (void)size;
-    return true;
-}
+bool os_reserve(int fd UNUSED, uint64_t from UNUSED, uint64_t size UNUSED) { return true; }
 
 void os_punch(int fd, uint64_t from, uint64_t size)
 {
@@ -108,19 +100,10 @@ void os_punch(int fd, uint64_t from, uint64_t size)
     fcntl(fd, F_PUNCHHOLE, &hole);
 }
 
-void *os_map_again(void *start, size_t size)
-{
-    (void)start;
-    (void)size;
-    return MAP_FAILED;
-}
+void *os_map_again(void *start UNUSED, size_t size UNUSED) { return MAP_FAILED; }
 
 /* Core files are off by default, and what they hold cannot be chosen by the page. */
-void os_leave_out_of_dumps(void *p, size_t size)
-{
-    (void)p;
-    (void)size;
-}
+void os_leave_out_of_dumps(void *p UNUSED, size_t size UNUSED) { }
 
 /* Addresses here are multiples of 4096 bytes, pages may be 16384: only what they cover whole. */
 void os_populate(void *p, size_t size)
@@ -129,26 +112,11 @@ void os_populate(void *p, size_t size)
     if (end > first) madvise((void *)first, end - first, MADV_WILLNEED);
 }
 
-int64_t os_copy_into_new_pages(void *to, const void *from, uint64_t size)
-{
-    (void)to;
-    (void)from;
-    (void)size;
-    return 0;
-}
+int64_t os_copy_into_new_pages(void *to UNUSED, const void *from UNUSED, uint64_t size UNUSED) { return 0; }
 
-void os_use_huge_pages(void *p, size_t size)
-{
-    (void)p;
-    (void)size;
-}
+void os_use_huge_pages(void *p UNUSED, size_t size UNUSED) { }
 
-bool os_wipe_on_fork(void *p, size_t size)
-{
-    (void)p;
-    (void)size;
-    return false;
-}
+bool os_wipe_on_fork(void *p UNUSED, size_t size UNUSED) { return false; }
 
 /* -- processes ----------------------------------------------------------------------------------------------- */
 
@@ -181,18 +149,9 @@ bool os_process(uint32_t pid, enum os_state *state, uint64_t *started_ns)
 }
 
 /* A process is a zombie after its last thread. */
-bool os_any_thread_runs(uint32_t pid)
-{
-    (void)pid;
-    return false;
-}
+bool os_any_thread_runs(uint32_t pid UNUSED) { return false; }
 
-bool os_maps_file(uint32_t pid, uint64_t inode)
-{
-    (void)pid;
-    (void)inode;
-    return true;
-}
+bool os_maps_file(uint32_t pid UNUSED, uint64_t inode UNUSED) { return true; }
 
 bool os_some_child(uint32_t pid, bool (*is_so)(void *with, uint32_t child), void *with)
 {
@@ -208,11 +167,7 @@ bool os_some_child(uint32_t pid, bool (*is_so)(void *with, uint32_t child), void
 
 bool os_is_main_thread(void) { return pthread_main_np() == 1; }
 
-bool os_signal_at_parents_end(int number)
-{
-    (void)number;
-    return false;
-}
+bool os_signal_at_parents_end(int number UNUSED) { return false; }
 
 uint64_t os_memory(void)
 {
@@ -285,28 +240,12 @@ int os_socket_family(int fd)
     return getsockname(fd, (struct sockaddr *)&own, &size) < 0 ? -1 : own.ss_family;
 }
 
-void os_widen_pipe(int fd, int size)                    /* they grow by themselves */
-{
-    (void)fd;
-    (void)size;
-}
+void os_widen_pipe(int fd UNUSED, int size UNUSED) { }  /* they grow by themselves */
 
-ssize_t os_peek_pipe(int fd, char *to, size_t size)
-{
-    (void)fd;
-    (void)to;
-    (void)size;
-    errno = ENOTSUP;
-    return -1;
-}
+ssize_t os_peek_pipe(int fd UNUSED, char *to UNUSED, size_t size UNUSED) { errno = ENOTSUP; return -1; }
 
 void os_close_on_exec_received(int fd) { fcntl(fd, F_SETFD, FD_CLOEXEC); }
 
-int os_die_when_closed(int fd)
-{
-    (void)fd;
-    errno = ENOSYS;
-    return -1;
-}
+int os_die_when_closed(int fd UNUSED) { errno = ENOSYS; return -1; }
 
 #endif

@@ -319,7 +319,7 @@ ssize_t os_peek_pipe(int fd, char *to, size_t size)
     return n;
 }
 
-void os_close_on_exec_received(int fd) { (void)fd; }    /* MSG_CMSG_CLOEXEC has done it */
+void os_close_on_exec_received(int fd __attribute__((unused))) { }    /* MSG_CMSG_CLOEXEC has done it */
 
 int os_die_when_closed(int fd)
 {

@@ -30,10 +30,8 @@ static PyObject *py_attach(PyObject *Py_UNUSED(m), PyObject *args)
     int fd, lease_fd;
     unsigned int slot, generation;
     if (!PyArg_ParseTuple(args, "iiII:attach", &fd, &lease_fd, &slot, &generation)) return NULL;
-    if (process_arena) {
-        PyErr_SetString(PyExc_RuntimeError, "this process already has an arena: attach() must come before the first shared object");
-        return NULL;
-    }
+    if (process_arena)
+        return PyErr_Format(PyExc_RuntimeError, "this process already has an arena: attach() must come before the first shared object");
     struct arena *a = calloc(1, sizeof *a);
     if (!a) return PyErr_NoMemory();
     int r = arena_attach(a, fd, lease_fd);
@@ -69,18 +67,20 @@ static PyObject *py_reserve_slot(PyObject *Py_UNUSED(m), PyObject *args)
     return Py_BuildValue("(II)", slot, generation);
 }
 
-static int parse_slot(PyObject *args, const char *format, uint32_t *slot, uint32_t *generation)
+/* For PyArg_ParseTuple's O&. */
+static int to_slot(PyObject *number, void *slot)
 {
-    if (!PyArg_ParseTuple(args, format, slot, generation) || core_ensure() < 0) return -1;
-    if (*slot < REGISTRY_SLOTS) return 0;
-    PyErr_Format(PyExc_ValueError, "there is no slot %u", *slot);
-    return -1;
+    unsigned long n = PyLong_AsUnsignedLong(number);
+    if (n == (unsigned long)-1 && PyErr_Occurred()) return 0;
+    if (n >= REGISTRY_SLOTS) PyErr_Format(PyExc_ValueError, "there is no slot %lu", n);
+    *(uint32_t *)slot = (uint32_t)n;
+    return n < REGISTRY_SLOTS;
 }
 
 static PyObject *py_cancel_slot(PyObject *Py_UNUSED(m), PyObject *args)
 {
     uint32_t slot, generation;
-    if (parse_slot(args, "II:cancel_slot", &slot, &generation) < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "O&I:cancel_slot", to_slot, &slot, &generation) || core_ensure() < 0) return NULL;
     registry_cancel(process_arena, slot, generation);
     Py_RETURN_NONE;
 }
@@ -89,8 +89,7 @@ static PyObject *py_child_started(PyObject *Py_UNUSED(m), PyObject *args)
 {
     uint32_t slot, generation;
     unsigned int pid;
-    if (!PyArg_ParseTuple(args, "III:child_started", &slot, &generation, &pid) || core_ensure() < 0) return NULL;
-    if (slot >= REGISTRY_SLOTS) return PyErr_Format(PyExc_ValueError, "there is no slot %u", slot);
+    if (!PyArg_ParseTuple(args, "O&II:child_started", to_slot, &slot, &generation, &pid) || core_ensure() < 0) return NULL;
     registry_started(process_arena, slot, generation, pid);
     Py_RETURN_NONE;
 }
@@ -120,9 +119,9 @@ static PyObject *py_slot_hold(PyObject *Py_UNUSED(m), PyObject *args)
 {
     uint32_t slot, generation;
     PyObject *o;
-    if (!PyArg_ParseTuple(args, "IIO!:slot_hold", &slot, &generation, shared_type, &o) || core_ensure() < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "O&IO!:slot_hold", to_slot, &slot, &generation, shared_type, &o) || core_ensure() < 0) return NULL;
     SharedObject *s = (SharedObject *)o;
-    if (slot >= REGISTRY_SLOTS || !s->offset) return PyErr_Format(PyExc_ValueError, "there is no slot %u, or no object", slot);
+    if (!s->offset) return PyErr_Format(PyExc_ValueError, "this shared object is not initialised");
     int r = hold_for(process_arena, slot, generation, s->offset);
     if (r != AR_OK) return core_raise(r, "giving a child its shared objects");
     Py_RETURN_NONE;
@@ -131,7 +130,7 @@ static PyObject *py_slot_hold(PyObject *Py_UNUSED(m), PyObject *args)
 static PyObject *py_next_fork_uses(PyObject *Py_UNUSED(m), PyObject *args)
 {
     uint32_t slot, generation;
-    if (parse_slot(args, "II:next_fork_uses", &slot, &generation) < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "O&I:next_fork_uses", to_slot, &slot, &generation) || core_ensure() < 0) return NULL;
     registry_fork_uses(slot, generation);
     Py_RETURN_NONE;
 }
@@ -139,7 +138,7 @@ static PyObject *py_next_fork_uses(PyObject *Py_UNUSED(m), PyObject *args)
 static PyObject *py_move(PyObject *Py_UNUSED(m), PyObject *args)
 {
     uint32_t slot, generation;
-    if (parse_slot(args, "II:move", &slot, &generation) < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "O&I:move", to_slot, &slot, &generation) || core_ensure() < 0) return NULL;
     int r = registry_move(process_arena, slot, generation);
     if (r != AR_OK) return core_raise(r, "taking the place that was reserved in the process tree");
     Py_RETURN_NONE;
@@ -172,8 +171,7 @@ static PyObject *py_set_exit_status(PyObject *Py_UNUSED(m), PyObject *args)
 {
     uint32_t slot, generation;
     int status;
-    if (!PyArg_ParseTuple(args, "IIi:set_exit_status", &slot, &generation, &status) || core_ensure() < 0) return NULL;
-    if (slot >= REGISTRY_SLOTS) return PyErr_Format(PyExc_ValueError, "there is no slot %u", slot);
+    if (!PyArg_ParseTuple(args, "O&Ii:set_exit_status", to_slot, &slot, &generation, &status) || core_ensure() < 0) return NULL;
     struct slot *s = slot_at(process_arena, slot);
     if (slot_generation(SH_GET(&s->state)) == (generation & 0xffff)) SH_SET(&s->exit_status, (uint64_t)1 << 32 | (uint32_t)status);
     Py_RETURN_NONE;
@@ -188,7 +186,7 @@ static PyObject *py_self_slot(PyObject *Py_UNUSED(m), PyObject *Py_UNUSED(n))
 static PyObject *py_slot_alive(PyObject *Py_UNUSED(m), PyObject *args)
 {
     uint32_t slot, generation;
-    if (parse_slot(args, "II:slot_alive", &slot, &generation) < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "O&I:slot_alive", to_slot, &slot, &generation) || core_ensure() < 0) return NULL;
     return PyBool_FromLong(registry_alive(process_arena, slot, generation & 0xffff));
 }
 

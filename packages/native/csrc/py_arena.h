@@ -68,6 +68,7 @@ static inline void core_keep(PyObject **place, PyObject *object)
     Py_XDECREF(old);
 }
 
+PyObject *core_fd_list(const int *fds, int count);
 /* Offsets of the shared objects in a list, to be freed with PyMem_Free(); NULL with an exception. */
 aoff *shared_offsets(PyObject *list, const char *function, uint32_t *count);
 
@@ -80,6 +81,11 @@ PyObject *core_exception(enum core_exception which);
 PyObject *core_raise(int status, const char *what);        /* NULL; an exception that fits a negative AR_ status */
 PyObject *core_caught(void);                               /* the current exception, with its traceback, which is cleared */
 void core_rethrow(PyObject *error);                        /* takes the reference over */
+static inline int core_fail(PyObject *type, const char *text)    /* -1 with an exception */
+{
+    PyErr_SetString(type, text);
+    return -1;
+}
 
 /* Fast-call arguments, by position or by the names in `known` (which ends with NULL), into slots that hold NULL; the
  * first `required` must be given.  0, or -1 with TypeError. */

@@ -53,10 +53,7 @@ int core_deadline(PyObject *timeout, uint64_t *deadline)
         PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %R", timeout);
         return -1;
     }
-    if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
-        return -1;
-    }
+    if (isnan(seconds)) return core_fail(PyExc_ValueError, "timeout must be a number of seconds or None, not NaN");
     if (seconds <= 0)
         *deadline = 0;
     else if (seconds > 1e9)

@@ -197,10 +197,7 @@ static int array_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
 {
     Cell *self = (Cell *)op;
     Py_ssize_t i;
-    if (value == NULL) {
-        PyErr_SetString(PyExc_TypeError, "items of an array cannot be deleted");
-        return -1;
-    }
+    if (value == NULL) return core_fail(PyExc_TypeError, "items of an array cannot be deleted");
     if (array_index(self, key, &i)) {
         if (cell_enter(self) < 0) return -1;
         int done = cell_store(self->kind, (char *)self->view.buf + i * self->itemsize, value);
@@ -233,25 +230,15 @@ static PyMethodDef array_methods[] = {
 };
 
 static PyType_Slot array_slots[] = {
-    {Py_tp_doc, "The accessors of a synchronized array."},
-    {Py_tp_dealloc, cell_dealloc},
-    {Py_tp_traverse, cell_traverse},
-    {Py_tp_clear, cell_clear},
-    {Py_tp_methods, array_methods},
-    {Py_sq_length, array_length},
-    {Py_sq_item, array_item},
-    {Py_mp_length, array_length},
-    {Py_mp_subscript, array_subscript},
-    {Py_mp_ass_subscript, array_ass_subscript},
-    {Py_bf_getbuffer, cell_getbuffer},
-    {0, NULL},
+    { Py_tp_doc, "The accessors of a synchronized array." }, { Py_tp_dealloc, cell_dealloc },
+    { Py_tp_traverse, cell_traverse }, { Py_tp_clear, cell_clear }, { Py_tp_methods, array_methods },
+    { Py_sq_length, array_length }, { Py_sq_item, array_item }, { Py_mp_length, array_length },
+    { Py_mp_subscript, array_subscript }, { Py_mp_ass_subscript, array_ass_subscript },
+    { Py_bf_getbuffer, cell_getbuffer }, { 0, NULL },
 };
 
 static PyType_Spec array_spec = {
-    .name = "procession_native._core.SyncArray",
-    .basicsize = sizeof(Cell),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .slots = array_slots,
+    "procession_native._core.SyncArray", sizeof(Cell), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, array_slots,
 };
 
 int procession_add_array(PyObject *module)

@@ -40,11 +40,8 @@ static PyMethodDef bag_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 static PyType_Slot bag_slots[] = {
-    { Py_tp_doc, "Bag()\n--\n\nOwns the references that the messages in a pipe name." },
-    { Py_tp_new, bag_tp_new },
-    { Py_tp_dealloc, shared_dealloc },
-    { Py_tp_methods, bag_methods },
-    { 0, NULL },
+    { Py_tp_doc, "Bag()\n--\n\nOwns the references that the messages in a pipe name." }, { Py_tp_new, bag_tp_new },
+    { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, bag_methods }, { 0, NULL },
 };
 static PyType_Spec bag_spec = {
     "procession_native._core.Bag", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, bag_slots,

@@ -43,17 +43,12 @@ static int received_getbuffer(PyObject *op, Py_buffer *view, int flags)
 }
 
 static PyType_Slot received_slots[] = {
-    {Py_tp_doc, "The memory of a large buffer that was sent to this process."},
-    {Py_tp_dealloc, received_dealloc},
-    {Py_bf_getbuffer, received_getbuffer},
-    {0, NULL},
+    { Py_tp_doc, "The memory of a large buffer that was sent to this process." }, { Py_tp_dealloc, received_dealloc },
+    { Py_bf_getbuffer, received_getbuffer }, { 0, NULL },
 };
 
 static PyType_Spec received_spec = {
-    .name = "procession_native._core.Received",
-    .basicsize = sizeof(Received),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = received_slots,
+    "procession_native._core.Received", sizeof(Received), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, received_slots,
 };
 
 /* The large buffer in a block, which is used where it is or copied into private memory. */

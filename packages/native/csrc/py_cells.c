@@ -20,6 +20,8 @@ static enum cell_kind kind_of(const char *code, Py_ssize_t size)
 
 PyObject *cell_load(enum cell_kind kind, const char *p)
 {
+    float f;
+    double d;
     switch (kind) {
     case CELL_I8: return PyLong_FromLong(LOAD(int8_t, p));
     case CELL_I16: return PyLong_FromLong(LOAD(int16_t, p));
@@ -29,14 +31,13 @@ PyObject *cell_load(enum cell_kind kind, const char *p)
     case CELL_U16: return PyLong_FromLong(LOAD(uint16_t, p));
     case CELL_U32: return PyLong_FromUnsignedLong(LOAD(uint32_t, p));
     case CELL_U64: return PyLong_FromUnsignedLongLong(LOAD(uint64_t, p));
-    case CELL_F32: return PyFloat_FromDouble((double)load_f32(p));
-    case CELL_F64: return PyFloat_FromDouble(load_f64(p));
+    case CELL_F32: __atomic_load((const float *)p, &f, __ATOMIC_ACQUIRE); return PyFloat_FromDouble((double)f);
+    case CELL_F64: __atomic_load((const double *)p, &d, __ATOMIC_ACQUIRE); return PyFloat_FromDouble(d);
     case CELL_CHAR: return PyBytes_FromStringAndSize(p, 1);
     case CELL_BOOL: return PyBool_FromLong(LOAD(uint8_t, p));
     case CELL_OTHER: break;
     }
-    PyErr_SetString(PyExc_SystemError, "cell_load of no plain number");
-    return NULL;
+    return PyErr_Format(PyExc_SystemError, "cell_load of no plain number");
 }
 
 int cell_store(enum cell_kind kind, char *p, PyObject *value)
@@ -60,8 +61,9 @@ int cell_store(enum cell_kind kind, char *p, PyObject *value)
             PyErr_Clear();
             return 0;
         }
-        if (kind == CELL_F64) store_f64(p, v);
-        else store_f32(p, (float)v);
+        float narrow = (float)v;
+        if (kind == CELL_F64) __atomic_store((double *)p, &v, __ATOMIC_RELEASE);
+        else __atomic_store((float *)p, &narrow, __ATOMIC_RELEASE);
         return 1;
     }
     if (kind == CELL_CHAR) {
@@ -120,8 +122,7 @@ static struct sync_lock *core_lock_of(PyObject *lock, bool *again)
 
 int cell_not_bound(void)
 {
-    PyErr_SetString(PyExc_ValueError, "the wrapper has no object yet");
-    return -1;
+    return core_fail(PyExc_ValueError, "the wrapper has no object yet");
 }
 
 /* _bind(obj, lock, code, itemsize, count): code '' lets ctypes do everything.
@@ -133,10 +134,7 @@ PyObject *cell_bind(PyObject *op, PyObject *args)
     const char *code;
     Py_ssize_t itemsize, count;
     if (!PyArg_ParseTuple(args, "OOsnn:_bind", &obj, &lock, &code, &itemsize, &count)) return NULL;
-    if (self->obj != NULL) {
-        PyErr_SetString(PyExc_ValueError, "the wrapper has an object already");
-        return NULL;
-    }
+    if (self->obj != NULL) return PyErr_Format(PyExc_ValueError, "the wrapper has an object already");
     enum cell_kind kind = kind_of(code, itemsize);
     if (kind != CELL_OTHER) {
         if (PyObject_GetBuffer(obj, &self->view, PyBUF_WRITABLE) < 0) return NULL;
@@ -150,10 +148,8 @@ PyObject *cell_bind(PyObject *op, PyObject *args)
     self->kind = kind;
     self->itemsize = itemsize;
     self->count = count;
-    Py_INCREF(obj);
-    self->obj = obj;
-    Py_INCREF(lock);
-    self->lock = lock;
+    self->obj = Py_NewRef(obj);
+    self->lock = Py_NewRef(lock);
     Py_RETURN_NONE;
 }
 
@@ -183,24 +179,16 @@ void cell_dealloc(PyObject *op) { core_dealloc_gc(op, cell_clear); }
 
 PyObject *cell_get_lock(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    Cell *self = (Cell *)op;
-    if (self->lock == NULL) {
-        cell_not_bound();
-        return NULL;
-    }
-    Py_INCREF(self->lock);
-    return self->lock;
+    PyObject *lock = ((Cell *)op)->lock;
+    if (lock == NULL) cell_not_bound();
+    return Py_XNewRef(lock);
 }
 
 PyObject *cell_get_obj(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    Cell *self = (Cell *)op;
-    if (self->obj == NULL) {
-        cell_not_bound();
-        return NULL;
-    }
-    Py_INCREF(self->obj);
-    return self->obj;
+    PyObject *obj = ((Cell *)op)->obj;
+    if (obj == NULL) cell_not_bound();
+    return Py_XNewRef(obj);
 }
 
 int cell_getbuffer(PyObject *op, Py_buffer *view, int flags)

@@ -25,36 +25,6 @@ enum cell_kind { CELL_OTHER = 0, CELL_I8, CELL_I16, CELL_I32, CELL_I64, CELL_U8,
 #define LOAD(type, p) __atomic_load_n((type *)(p), __ATOMIC_ACQUIRE)
 #define STORE(type, p, v) __atomic_store_n((type *)(p), (type)(v), __ATOMIC_RELEASE)
 
-static inline double load_f64(const void *p)
-{
-    uint64_t bits = LOAD(uint64_t, p);
-    double v;
-    memcpy(&v, &bits, 8);
-    return v;
-}
-
-static inline void store_f64(void *p, double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, 8);
-    STORE(uint64_t, p, bits);
-}
-
-static inline float load_f32(const void *p)
-{
-    uint32_t bits = LOAD(uint32_t, p);
-    float v;
-    memcpy(&v, &bits, 4);
-    return v;
-}
-
-static inline void store_f32(void *p, float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, 4);
-    STORE(uint32_t, p, bits);
-}
-
 PyObject *cell_load(enum cell_kind kind, const char *p);
 /* 1: stored; 0: not a value that is converted here (ask ctypes); -1: exception. */
 int cell_store(enum cell_kind kind, char *p, PyObject *value);

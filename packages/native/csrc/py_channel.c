@@ -39,10 +39,8 @@ static PyObject *format_channel(PyObject *Py_UNUSED(self), PyObject *args)
     unsigned int tasks, results;
     Py_buffer view;
     if (!PyArg_ParseTuple(args, "OII", &from, &tasks, &results)) return NULL;
-    if (tasks % 64 || results % 64 || tasks < 1024 || results < 1024) {
-        PyErr_Format(PyExc_ValueError, "a ring has a multiple of 64 bytes and at least 1024; got %u and %u", tasks, results);
-        return NULL;
-    }
+    if (tasks % 64 || results % 64 || tasks < 1024 || results < 1024)
+        return PyErr_Format(PyExc_ValueError, "a ring has a multiple of 64 bytes and at least 1024; got %u and %u", tasks, results);
     if (channel_memory(from, &view, (size_t)CHANNEL_HEADER + tasks + results, "a channel") < 0) return NULL;
     channel_format(view.buf, tasks, results);
     PyBuffer_Release(&view);
@@ -56,7 +54,7 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kw)
     if (core_no_keywords("Channel", kw) < 0 || !PyArg_ParseTuple(args, "OOi:Channel", &from, &hub, &fd)) return NULL;
     Channel *self = core_alloc(type);
     if (self == NULL) return NULL;
-    pool_bell_take(&self->bell, fd);
+    self->bell = (struct pool_bell){ fd, identity_of(fd) };
     forks_watch();
     self->cpus = cpus_usable();
     self->spin_ns = self->cpus > 1 ? 10000 : 0;
@@ -107,10 +105,22 @@ static int post(Channel *self, struct buffer *b, uint64_t *position)
     return 1;
 }
 
-static int pad8(struct buffer *b)
+static int add_message(struct buffer *b, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return -1;
+    struct message head = {.head = {.kind = RECORD_MESSAGE}, .length = (uint32_t)view.len};
+    int done = buffer_add(b, &head, sizeof head) < 0 ? -1 : buffer_add(b, view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return done;
+}
+
+static int finish_record(struct buffer *b)
 {
     static const char zeros[8];
-    return b->used % 8 ? buffer_add(b, zeros, 8 - b->used % 8) : 0;
+    if (b->used % 8 && buffer_add(b, zeros, 8 - b->used % 8) < 0) return -1;
+    ((struct record *)b->data)->size = (uint32_t)b->used;
+    return 0;
 }
 
 PyDoc_STRVAR(send_doc,
@@ -151,9 +161,8 @@ static PyObject *channel_send(Channel *self, PyObject *args)
     uint32_t sent = (uint32_t)(i - start);
     uint64_t position = 0;
     if (sent) {
-        if (pad8(&b) < 0) goto fail;
+        if (finish_record(&b) < 0) goto fail;
         struct batch *whole = (struct batch *)b.data;
-        whole->head.size = (uint32_t)b.used;
         whole->count = sent;
         SH_INIT(&whole->claim, (uint64_t)sent << 32);
         if (!post(self, &b, &position)) sent = 0;
@@ -168,19 +177,11 @@ fail:
 PyDoc_STRVAR(message_doc, "message(data) -> bool\n\nSend bytes for the worker's own use; False: no room now.");
 static PyObject *channel_message(Channel *self, PyObject *data)
 {
-    Py_buffer view;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
     struct buffer b;
     buffer_init(&b);
-    struct message head = {.head = {.kind = RECORD_MESSAGE}, .length = (uint32_t)view.len};
     uint64_t position;
-    int done = buffer_add(&b, &head, sizeof head) < 0 || buffer_add(&b, view.buf, (size_t)view.len) < 0 || pad8(&b) < 0 ? -1 : 0;
-    if (done == 0) {
-        ((struct message *)b.data)->head.size = (uint32_t)b.used;
-        done = post(self, &b, &position);
-    }
+    int done = add_message(&b, data) < 0 || finish_record(&b) < 0 ? -1 : post(self, &b, &position);
     buffer_free(&b);
-    PyBuffer_Release(&view);
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
@@ -271,10 +272,7 @@ static int still_worker(Channel *self)
         Py_XDECREF(status);
         return -1;
     }
-    if (self->lost) {
-        PyErr_SetString(PyExc_OSError, "a task has closed the descriptor by which its worker wakes the pool");
-        return -1;
-    }
+    if (self->lost) return core_fail(PyExc_OSError, "a task has closed the descriptor by which its worker wakes the pool");
     return 0;
 }
 
@@ -283,8 +281,7 @@ static int emit(Channel *self, struct buffer *b)
 {
     struct channel *c = self->c;
     uint32_t size = SH_PEEK(&c->result_size);
-    if (pad8(b) < 0) return -1;
-    ((struct record *)b->data)->size = (uint32_t)b->used;
+    if (finish_record(b) < 0) return -1;
     if (b->used > size / 2) {
         PyErr_Format(PyExc_ValueError, "a record of %zu bytes does not fit a ring of %u", b->used, size);
         return -1;
@@ -315,17 +312,13 @@ PyDoc_STRVAR(emit_doc, "emit(data, ring)\n\nSend bytes to the pool as a message;
              "finds it when it looks the next time.");
 static PyObject *channel_emit(Channel *self, PyObject *args)
 {
-    Py_buffer view;
     PyObject *data;
     int ring;
     if (!PyArg_ParseTuple(args, "Op", &data, &ring)) return NULL;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) return NULL;
     struct buffer b;
     buffer_init(&b);
-    struct message head = {.head = {.kind = RECORD_MESSAGE}, .length = (uint32_t)view.len};
-    int done = buffer_add(&b, &head, sizeof head) < 0 || buffer_add(&b, view.buf, (size_t)view.len) < 0 ? -1 : emit(self, &b);
+    int done = add_message(&b, data) < 0 ? -1 : emit(self, &b);
     buffer_free(&b);
-    PyBuffer_Release(&view);
     if (done < 0) return NULL;
     if (ring) ring_pool(self, true);
     Py_RETURN_NONE;
@@ -537,12 +530,13 @@ static PyGetSetDef channel_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot channel_slots[] = {
-    {Py_tp_new, channel_new}, {Py_tp_dealloc, channel_dealloc}, {Py_tp_methods, channel_methods},
-    {Py_tp_getset, channel_getset},
-    {Py_tp_doc, "Channel(memory, hub_memory, eventfd)\n\nOne side of the channel between a pool and a worker."}, {0, NULL},
+    { Py_tp_new, channel_new }, { Py_tp_dealloc, channel_dealloc }, { Py_tp_methods, channel_methods },
+    { Py_tp_getset, channel_getset },
+    { Py_tp_doc, "Channel(memory, hub_memory, eventfd)\n\nOne side of the channel between a pool and a worker." },
+    { 0, NULL },
 };
 static PyType_Spec channel_spec = {
-    .name = "procession_native._core.Channel", .basicsize = sizeof(Channel), .flags = Py_TPFLAGS_DEFAULT, .slots = channel_slots,
+    "procession_native._core.Channel", sizeof(Channel), 0, Py_TPFLAGS_DEFAULT, channel_slots,
 };
 
 static PyMethodDef functions[] = {

@@ -210,8 +210,7 @@ PyObject *item_decode(const char **at, const char *end, PyObject *loads)
     }
     }
 bad:
-    PyErr_SetString(PyExc_ValueError, "a record of the channel is not valid");
-    return NULL;
+    return PyErr_Format(PyExc_ValueError, "a record of the channel is not valid");
 }
 
 int item_skip(const char **at, const char *end)
@@ -221,6 +220,5 @@ int item_skip(const char **at, const char *end)
         memcpy(&word, *at, 4);
         if ((size_t)(end - *at - 4) >= word >> 8) { *at += 4 + (word >> 8); return 0; }
     }
-    PyErr_SetString(PyExc_ValueError, "a record of the channel is not valid");
-    return -1;
+    return core_fail(PyExc_ValueError, "a record of the channel is not valid");
 }

@@ -47,14 +47,19 @@ static bool has_results(PyObject *channels)
     return false;
 }
 
+static bool results_in(struct channel *const *all, Py_ssize_t n)
+{
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail)) return true;
+    return false;
+}
+
 static int check_channels(PyObject *channels)
 {
     Py_ssize_t n = PyList_Size(channels);
     for (Py_ssize_t i = 0; i < n; i++)
-        if (Py_TYPE(PyList_GetItem(channels, i)) != channel_type) {
-            PyErr_SetString(PyExc_TypeError, "a list of Channel objects is needed");
-            return -1;
-        }
+        if (Py_TYPE(PyList_GetItem(channels, i)) != channel_type)
+            return core_fail(PyExc_TypeError, "a list of Channel objects is needed");
     return 0;
 }
 
@@ -92,17 +97,17 @@ static PyObject *hub_wait(Hub *self, PyObject *args)
         spun = true;
         do {
             for (int i = 0; i < 8; i++) cpu_relax();
-            for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
+            won = results_in(all, n);
         } while (!won && SH_GET(&h->leader_bell) == bell && clock_ns() < until);
     }
     if (spun) spin_adapt(&self->spin_ns, won, self->cpus);
     if (!won && !shield_noted(&h->leader_bell)) {
         SH_SET(&h->leader_mode, mode);
         SH_FENCE(); /* leader_mode before r_head; pairs with hub_ring */
-        for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
+        won = results_in(all, n);
         if (!won) os_wait(&h->leader_bell, bell, timeout < 0 ? SIGNALS_LOOK_NS : (uint64_t)(timeout * 1e9));
         SH_SET(&h->leader_mode, WAKE_AWAKE);
-        for (Py_ssize_t i = 0; i < n && !won; i++) won = SH_GET(&all[i]->r_head) != SH_PEEK(&all[i]->r_tail);
+        won = won || results_in(all, n);
     }
     Py_END_ALLOW_THREADS
     shield_noted(NULL);
@@ -269,9 +274,9 @@ static PyMethodDef hub_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot hub_slots[] = {
-    {Py_tp_new, hub_new}, {Py_tp_dealloc, hub_dealloc}, {Py_tp_methods, hub_methods},
-    {Py_tp_doc, "Hub(memory)\n\nWhere a pool's workers see whom to wake."}, {0, NULL},
+    { Py_tp_new, hub_new }, { Py_tp_dealloc, hub_dealloc }, { Py_tp_methods, hub_methods },
+    { Py_tp_doc, "Hub(memory)\n\nWhere a pool's workers see whom to wake." }, { 0, NULL },
 };
 PyType_Spec hub_spec = {
-    .name = "procession_native._core.Hub", .basicsize = sizeof(Hub), .flags = Py_TPFLAGS_DEFAULT, .slots = hub_slots,
+    "procession_native._core.Hub", sizeof(Hub), 0, Py_TPFLAGS_DEFAULT, hub_slots,
 };

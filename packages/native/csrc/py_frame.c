@@ -106,10 +106,8 @@ static PyObject *frame_send_fds(PyObject *Py_UNUSED(module), PyObject *const *ar
     if (arguments(args, count, 4, "frame_send_fds", &fd, &kind) < 0) return NULL;
     Py_ssize_t many = PyList_Size(args[3]);
     if (many < 0) return NULL;
-    if (many > FRAME_FDS) {
-        PyErr_Format(PyExc_ValueError, "%zd descriptors in one message; at most %d can be sent, use several messages", many, FRAME_FDS);
-        return NULL;
-    }
+    if (many > FRAME_FDS)
+        return PyErr_Format(PyExc_ValueError, "%zd descriptors in one message; at most %d can be sent, use several messages", many, FRAME_FDS);
     for (Py_ssize_t i = 0; i < many; i++) {
         fds[i] = (int)PyLong_AsLong(PyList_GetItem(args[3], i));
         if (fds[i] == -1 && PyErr_Occurred()) return NULL;
@@ -133,7 +131,7 @@ int frame_read_head(struct frame_in *in)
     return status;
 }
 
-int frame_read_rest(struct frame_in *in, char *to)
+static int read_rest(struct frame_in *in, char *to)
 {
     size_t done = in->start_size;
     memcpy(to, in->start, done);
@@ -154,8 +152,20 @@ PyObject *frame_read_whole(struct frame_in *in)
 {
     PyObject *message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)in->size);
     if (message) frame_prepare(PyBytes_AsString(message), in->size);
-    if (message && frame_read_rest(in, PyBytes_AsString(message)) != FRAME_OK) Py_CLEAR(message);
+    if (message && read_rest(in, PyBytes_AsString(message)) != FRAME_OK) Py_CLEAR(message);
     return message;
+}
+
+PyObject *frame_read_most(struct frame_in *in, Py_ssize_t limit)
+{
+    if (limit >= 0 && in->size > (uint64_t)limit) Py_RETURN_NONE;
+    return frame_read_whole(in);
+}
+
+PyObject *frame_read_into(struct frame_in *in, Py_buffer *view)
+{
+    if (in->size > (uint64_t)view->len) return frame_read_whole(in);
+    return read_rest(in, view->buf) == FRAME_OK ? PyLong_FromUnsignedLongLong(in->size) : NULL;
 }
 
 PyDoc_STRVAR(recv_doc,
@@ -168,9 +178,7 @@ static PyObject *frame_recv(PyObject *Py_UNUSED(module), PyObject *const *args, 
     if (limit == -1 && PyErr_Occurred()) return NULL;
     struct frame_in in;
     frame_in_init(&in, fd, kind, 0);
-    if (frame_read_head(&in) != FRAME_OK) return NULL;
-    if (limit >= 0 && in.size > (uint64_t)limit) Py_RETURN_NONE;
-    return frame_read_whole(&in);
+    return frame_read_head(&in) == FRAME_OK ? frame_read_most(&in, limit) : NULL;
 }
 
 PyDoc_STRVAR(read_soon_doc,
@@ -179,19 +187,14 @@ PyDoc_STRVAR(read_soon_doc,
 static PyObject *frame_read_soon(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     char data[1024];
-    if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "frame_read_soon() takes a descriptor, a size and a timeout");
-        return NULL;
-    }
+    if (count != 3) return PyErr_Format(PyExc_TypeError, "frame_read_soon() takes a descriptor, a size and a timeout");
     long number = PyLong_AsLong(args[0]), size = PyLong_AsLong(args[1]);
     double timeout = PyFloat_AsDouble(args[2]);
     if (PyErr_Occurred()) return NULL;
     int fd = (int)number;
-    if (number < 0 || number > INT_MAX || size < 1 || size > (long)sizeof data || !(timeout >= 0 && timeout <= 1)) {
-        PyErr_Format(PyExc_ValueError, "frame_read_soon(): descriptor %ld, %ld bytes; allowed are 1 to 1024 bytes and 0 to 1 s",
-                     number, size);
-        return NULL;
-    }
+    if (number < 0 || number > INT_MAX || size < 1 || size > (long)sizeof data || !(timeout >= 0 && timeout <= 1))
+        return PyErr_Format(PyExc_ValueError, "frame_read_soon(): descriptor %ld, %ld bytes; allowed are 1 to 1024 bytes and 0 to 1 s",
+                            number, size);
     /* Looking is for two processors: where the peer needs this one, or others do, it is in vain.  After each time in vain it is
      * left out for longer.  (Yielding instead gave a busy machine's processor away for milliseconds.) */
     static unsigned left_out, penalty;
@@ -232,11 +235,7 @@ static PyObject *frame_recv_fds(PyObject *Py_UNUSED(module), PyObject *const *ar
     frame_in_init(&in, fd, kind, 1);
     PyObject *message = frame_read_head(&in) == FRAME_OK ? frame_read_whole(&in) : NULL;
     if (in.fd_count == 0) return message;
-    PyObject *fds = message ? PyList_New(in.fd_count) : NULL;
-    for (int i = 0; fds && i < in.fd_count; i++) {
-        PyObject *number = PyLong_FromLong(in.fds[i]);
-        if (!number || PyList_SetItem(fds, i, number) < 0) Py_CLEAR(fds);
-    }
+    PyObject *fds = message ? core_fd_list(in.fds, in.fd_count) : NULL;
     PyObject *both = fds ? PyTuple_Pack(2, message, fds) : NULL;
     if (!both) frame_drop_fds(&in);
     Py_XDECREF(message);
@@ -254,13 +253,7 @@ static PyObject *frame_recv_into(PyObject *Py_UNUSED(module), PyObject *const *a
     if (PyObject_GetBuffer(args[2], &view, PyBUF_WRITABLE) < 0) return NULL;
     struct frame_in in;
     frame_in_init(&in, fd, kind, 0);
-    PyObject *result = NULL;
-    if (frame_read_head(&in) == FRAME_OK) {
-        if (in.size > (uint64_t)view.len)
-            result = frame_read_whole(&in);
-        else if (frame_read_rest(&in, view.buf) == FRAME_OK)
-            result = PyLong_FromUnsignedLongLong(in.size);
-    }
+    PyObject *result = frame_read_head(&in) == FRAME_OK ? frame_read_into(&in, &view) : NULL;
     PyBuffer_Release(&view);
     return result;
 }
@@ -298,10 +291,7 @@ PyObject *frame_readable(int fd, PyObject *timeout)
 PyDoc_STRVAR(poll_doc, "frame_poll(fd, timeout)\n--\n\nWhether fd can be read within timeout seconds (None: for ever).");
 static PyObject *frame_poll(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "frame_poll() takes a descriptor and a timeout");
-        return NULL;
-    }
+    if (count != 2) return PyErr_Format(PyExc_TypeError, "frame_poll() takes a descriptor and a timeout");
     long fd = PyLong_AsLong(args[0]);
     if (fd == -1 && PyErr_Occurred()) return NULL;
     return frame_readable((int)fd, args[1]);

@@ -77,17 +77,6 @@ static bool begins(const char *data, size_t size, PyObject *word)
 
 /* -- objects -------------------------------------------------------------------------------------------------- */
 
-static PyObject *descriptors(struct frame_in *in)
-{
-    PyObject *list = PyList_New(in->fd_count);
-    for (int i = 0; list && i < in->fd_count; i++) {
-        PyObject *number = PyLong_FromLong(in->fds[i]);
-        if (!number || PyList_SetItem(list, i, number) < 0) Py_CLEAR(list);
-    }
-    if (list) in->fd_count = 0;                  /* the list has them */
-    return list;
-}
-
 static PyObject *end_recv(FrameEndObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct frame_in in;
@@ -105,9 +94,10 @@ static PyObject *end_recv(FrameEndObject *self, PyObject *Py_UNUSED(ignored))
         result = PyObject_CallFunctionObjArgs(hook_loads, message, NULL);
         goto out;
     }
-    fds = in.fd_count ? descriptors(&in) : Py_NewRef(Py_None);
+    fds = in.fd_count ? core_fd_list(in.fds, in.fd_count) : Py_NewRef(Py_None);
     PyObject *rest = fds ? PyTuple_Pack(2, message, fds) : NULL;
     if (!rest) goto out;
+    in.fd_count = 0;                             /* the list has them */
     Py_XDECREF(self->rest);
     self->rest = rest;
     result = Py_NewRef((PyObject *)self);
@@ -142,9 +132,7 @@ static PyObject *end_recv_bytes(FrameEndObject *self, PyObject *limit)
     Py_ssize_t most = PyLong_AsSsize_t(limit);
     if (most == -1 && PyErr_Occurred()) return NULL;
     struct frame_in in;
-    if (begin(self, &in, false) != FRAME_OK) return NULL;
-    if (most >= 0 && in.size > (uint64_t)most) Py_RETURN_NONE;
-    return frame_read_whole(&in);
+    return begin(self, &in, false) == FRAME_OK ? frame_read_most(&in, most) : NULL;
 }
 
 static PyObject *end_recv_into(FrameEndObject *self, PyObject *buffer)
@@ -152,13 +140,7 @@ static PyObject *end_recv_into(FrameEndObject *self, PyObject *buffer)
     Py_buffer view;
     if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) return NULL;
     struct frame_in in;
-    PyObject *result = NULL;
-    if (begin(self, &in, false) == FRAME_OK) {
-        if (in.size > (uint64_t)view.len)
-            result = frame_read_whole(&in);
-        else if (frame_read_rest(&in, view.buf) == FRAME_OK)
-            result = PyLong_FromUnsignedLongLong(in.size);
-    }
+    PyObject *result = begin(self, &in, false) == FRAME_OK ? frame_read_into(&in, &view) : NULL;
     PyBuffer_Release(&view);
     return result;
 }
@@ -211,10 +193,7 @@ static PyObject *end_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (!PyArg_ParseTuple(args, "iippp|i:FrameEnd", &fd, &kind, &loads, &fds, &guessing, &ahead)) return NULL;
     if (fd < 0 || kind < FRAME_PIPE || kind > FRAME_PACKET)
         return PyErr_Format(PyExc_ValueError, "FrameEnd(): descriptor %d of kind %d", fd, kind);
-    if (!hook_loads) {
-        PyErr_SetString(PyExc_RuntimeError, "bind_frame_end() was not called: import procession_connection");
-        return NULL;
-    }
+    if (!hook_loads) return PyErr_Format(PyExc_RuntimeError, "bind_frame_end() was not called: import procession_connection");
     FrameEndObject *self = core_alloc(type);
     if (!self) return NULL;
     self->fd = fd;
@@ -257,11 +236,8 @@ static PyMethodDef end_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 static PyType_Slot end_slots[] = {
-    { Py_tp_doc, (void *)end_doc },
-    { Py_tp_new, end_tp_new },
-    { Py_tp_dealloc, end_dealloc },
-    { Py_tp_methods, end_methods },
-    { 0, NULL },
+    { Py_tp_doc, (void *)end_doc }, { Py_tp_new, end_tp_new }, { Py_tp_dealloc, end_dealloc },
+    { Py_tp_methods, end_methods }, { 0, NULL },
 };
 static PyType_Spec end_spec = { "procession_native._core.FrameEnd", sizeof(FrameEndObject), 0, Py_TPFLAGS_DEFAULT, end_slots };
 
@@ -269,12 +245,9 @@ static PyObject *bind_frame_end(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *loads, *names, *magic;
     if (!PyArg_ParseTuple(args, "OSS:bind_frame_end", &loads, &names, &magic)) return NULL;
-    Py_XDECREF(hook_loads);
-    Py_XDECREF(hook_names);
-    Py_XDECREF(hook_magic);
-    hook_loads = Py_NewRef(loads);
-    hook_names = Py_NewRef(names);
-    hook_magic = Py_NewRef(magic);
+    core_keep(&hook_loads, loads);
+    core_keep(&hook_names, names);
+    core_keep(&hook_magic, magic);
     Py_RETURN_NONE;
 }
 

@@ -19,10 +19,7 @@ static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kw)
 {
     PyObject *foreign;
     if (core_no_keywords("Guard", kw) < 0 || !PyArg_ParseTuple(args, "O:Guard", &foreign)) return NULL;
-    if (!PyExceptionInstance_Check(foreign)) {
-        PyErr_SetString(PyExc_TypeError, "Guard() needs an exception");
-        return NULL;
-    }
+    if (!PyExceptionInstance_Check(foreign)) return PyErr_Format(PyExc_TypeError, "Guard() needs an exception");
     Guard *self = core_alloc(type);
     if (self == NULL) return NULL;
     forks_watch();
@@ -96,8 +93,7 @@ static PyObject *guard_enter(Guard *self, PyObject *Py_UNUSED(none))
     if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
         if (self->owner == PyThread_get_thread_ident()) {
             shield_off();
-            PyErr_SetString(PyExc_RuntimeError, "a pool cannot be waited for by what it pickles or unpickles, or by a finaliser that runs meanwhile");
-            return NULL;
+            return PyErr_Format(PyExc_RuntimeError, "a pool cannot be waited for by what it pickles or unpickles, or by a finaliser that runs meanwhile");
         }
         Py_BEGIN_ALLOW_THREADS
         PyThread_acquire_lock(self->lock, WAIT_LOCK);
@@ -176,11 +172,13 @@ static PyGetSetDef guard_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 static PyType_Slot guard_slots[] = {
-    {Py_tp_new, guard_new}, {Py_tp_dealloc, guard_dealloc}, {Py_tp_methods, guard_methods}, {Py_tp_getset, guard_getset},
-    {Py_tp_doc, "Guard(foreign)\n\nThe lock of a pool's engine, and who leads.  In the child of a fork it raises the exception."}, {0, NULL},
+    { Py_tp_new, guard_new }, { Py_tp_dealloc, guard_dealloc }, { Py_tp_methods, guard_methods },
+    { Py_tp_getset, guard_getset },
+    { Py_tp_doc, "Guard(foreign)\n\nThe lock of a pool's engine, and who leads.  In the child of a fork it raises the exception." },
+    { 0, NULL },
 };
 static PyType_Spec guard_spec = {
-    .name = "procession_native._core.Guard", .basicsize = sizeof(Guard), .flags = Py_TPFLAGS_DEFAULT, .slots = guard_slots,
+    "procession_native._core.Guard", sizeof(Guard), 0, Py_TPFLAGS_DEFAULT, guard_slots,
 };
 static PyMethodDef functions[] = {
     {"shield_on", py_shield_on, METH_NOARGS,

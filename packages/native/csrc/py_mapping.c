@@ -27,10 +27,7 @@ static PyObject *mapping_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     int fd;
     Py_ssize_t size;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "in:Mapping", names, &fd, &size)) return NULL;
-    if (size <= 0) {
-        PyErr_Format(PyExc_ValueError, size ? "cannot map %zd bytes" : "cannot mmap an empty file", size);
-        return NULL;
-    }
+    if (size <= 0) return PyErr_Format(PyExc_ValueError, size ? "cannot map %zd bytes" : "cannot mmap an empty file", size);
     void *start = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (start == MAP_FAILED) return PyErr_SetFromErrno(PyExc_OSError);
     Mapping *self = core_alloc(type);
@@ -60,10 +57,7 @@ static void mapping_dealloc(PyObject *op)
 static PyObject *mapping_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Mapping *self = (Mapping *)op;
-    if (self->exports > 0) {
-        PyErr_SetString(PyExc_BufferError, "cannot close exported pointers exist");
-        return NULL;
-    }
+    if (self->exports > 0) return PyErr_Format(PyExc_BufferError, "cannot close exported pointers exist");
     mapping_unmap(self);
     Py_RETURN_NONE;
 }
@@ -108,22 +102,14 @@ static PyGetSetDef mapping_getset[] = {
 };
 
 static PyType_Slot mapping_slots[] = {
-    {Py_tp_doc, "Mapping(fd, size): the first bytes of a file as shared writable memory; fd may be closed."},
-    {Py_tp_new, mapping_new},
-    {Py_tp_dealloc, mapping_dealloc},
-    {Py_tp_methods, mapping_methods},
-    {Py_tp_getset, mapping_getset},
-    {Py_sq_length, mapping_length},
-    {Py_bf_getbuffer, mapping_getbuffer},
-    {Py_bf_releasebuffer, mapping_releasebuffer},
-    {0, NULL},
+    { Py_tp_doc, "Mapping(fd, size): the first bytes of a file as shared writable memory; fd may be closed." },
+    { Py_tp_new, mapping_new }, { Py_tp_dealloc, mapping_dealloc }, { Py_tp_methods, mapping_methods },
+    { Py_tp_getset, mapping_getset }, { Py_sq_length, mapping_length }, { Py_bf_getbuffer, mapping_getbuffer },
+    { Py_bf_releasebuffer, mapping_releasebuffer }, { 0, NULL },
 };
 
 static PyType_Spec mapping_spec = {
-    .name = "procession_native._core.Mapping",
-    .basicsize = sizeof(Mapping),
-    .flags = Py_TPFLAGS_DEFAULT,
-    .slots = mapping_slots,
+    "procession_native._core.Mapping", sizeof(Mapping), 0, Py_TPFLAGS_DEFAULT, mapping_slots,
 };
 
 /* ---- CellList ------------------------------------------------------------------------------------------------
@@ -141,7 +127,6 @@ typedef struct {
     PyObject_HEAD
     Mapping *mapping;
     Py_ssize_t length;
-    const char *start;          /* of the mapping when the places below were computed */
     Py_ssize_t data, formats, codes;
 } CellList;
 
@@ -152,55 +137,36 @@ static int64_t read_i64(const char *p)
     return v;
 }
 
-static int list_damaged(void)
+/* NULL with an exception, as those below. */
+static void *list_damaged(void)
 {
     PyErr_SetString(PyExc_ValueError, "the shared memory does not hold a ShareableList, or was overwritten");
-    return -1;
+    return NULL;
 }
 
 static PyObject *list_bind(PyObject *op, PyObject *mapping)
 {
     CellList *self = (CellList *)op;
-    if (Py_TYPE(mapping) != mapping_type) {
-        PyErr_Format(PyExc_TypeError, "a Mapping is needed, not %R", mapping);
-        return NULL;
-    }
+    if (Py_TYPE(mapping) != mapping_type) return PyErr_Format(PyExc_TypeError, "a Mapping is needed, not %R", mapping);
     Mapping *m = (Mapping *)mapping;
-    if (m->start == NULL || m->size < 16) {
-        list_damaged();
-        return NULL;
-    }
-    int64_t n = read_i64(m->start);
-    if (n < 0 || n > m->size / 8) {
-        list_damaged();
-        return NULL;
-    }
-    int64_t data = 8 + 8 * (n + 1);
-    if (data > m->size) {
-        list_damaged();
-        return NULL;
-    }
+    if (m->start == NULL || m->size < 16) return list_damaged();
+    int64_t n = read_i64(m->start), data = 8 + 8 * (n + 1);
+    if (n < 0 || n > m->size / 8 || data > m->size) return list_damaged();
     int64_t size = read_i64(m->start + 8 + 8 * n);
-    if (size < 0 || size > m->size - data || 9 * n > m->size - data - size) {
-        list_damaged();
-        return NULL;
-    }
-    Py_INCREF(mapping);
-    Mapping *old = self->mapping;
-    self->mapping = m;
+    if (size < 0 || size > m->size - data || 9 * n > m->size - data - size) return list_damaged();
+    core_keep((PyObject **)&self->mapping, mapping);
     self->length = (Py_ssize_t)n;
     self->data = (Py_ssize_t)data;
     self->formats = (Py_ssize_t)(data + size);
     self->codes = (Py_ssize_t)(data + size + 8 * n);
-    Py_XDECREF((PyObject *)old);
     Py_RETURN_NONE;
 }
 
 /* Negative indices have the length added already. */
-static void list_outside(CellList *self, Py_ssize_t i, const char *begin)
+static void *list_outside(CellList *self, Py_ssize_t i, const char *begin)
 {
-    PyErr_Format(PyExc_IndexError, "%s: %zd in a list of %zd items; use one from -len() to len() - 1", begin,
-                 i < 0 ? i - self->length : i, self->length);
+    return PyErr_Format(PyExc_IndexError, "%s: %zd in a list of %zd items; use one from -len() to len() - 1", begin,
+                        i < 0 ? i - self->length : i, self->length);
 }
 
 /* The item's bytes; NULL with an exception. */
@@ -211,15 +177,9 @@ static char *list_place(CellList *self, Py_ssize_t i, Py_ssize_t *room)
         PyErr_SetString(PyExc_TypeError, "a bytes-like object is required, not 'NoneType': the list's shared memory is closed");
         return NULL;
     }
-    if (i < 0 || i >= self->length) {
-        list_outside(self, i, "index out of range");
-        return NULL;
-    }
+    if (i < 0 || i >= self->length) return list_outside(self, i, "index out of range");
     int64_t from = read_i64(m->start + 8 + 8 * i), to = read_i64(m->start + 16 + 8 * i);
-    if (from < 0 || to < from || to > self->formats - self->data) {
-        list_damaged();
-        return NULL;
-    }
+    if (from < 0 || to < from || to > self->formats - self->data) return list_damaged();
     *room = (Py_ssize_t)(to - from);
     return m->start + self->data + from;
 }
@@ -286,10 +246,7 @@ static PyObject *list_subscript(PyObject *op, PyObject *key)
 static int list_ass_item(PyObject *op, Py_ssize_t i, PyObject *value)
 {
     CellList *self = (CellList *)op;
-    if (value == NULL) {
-        PyErr_SetString(PyExc_TypeError, "items of a ShareableList cannot be deleted");
-        return -1;
-    }
+    if (value == NULL) return core_fail(PyExc_TypeError, "items of a ShareableList cannot be deleted");
     if (self->mapping != NULL && self->mapping->start != NULL && (i < 0 || i >= self->length)) {
         list_outside(self, i, "assignment index out of range");
         return -1;
@@ -297,24 +254,21 @@ static int list_ass_item(PyObject *op, Py_ssize_t i, PyObject *value)
     Py_ssize_t room;
     char *p = list_place(self, i, &room);
     if (p == NULL) return -1;
-    uint64_t *format = (uint64_t *)(self->mapping->start + self->formats + 8 * i);
-    char *code = self->mapping->start + self->codes + i;
+    int overflow = 1;
+    uint64_t bits = 0, format = 0;
     if (room >= 8 && PyLong_CheckExact(value)) {
-        int overflow;
-        long long v = PyLong_AsLongLongAndOverflow(value, &overflow);
-        if (!overflow) {
-            uint64_t wanted = 'q';
-            memcpy(p, &v, 8);
-            if (memcmp(format, &wanted, 8) != 0) memcpy(format, &wanted, 8);
-            *code = 0;
-            return 0;
-        }
+        bits = (uint64_t)PyLong_AsLongLongAndOverflow(value, &overflow);
+        if (!overflow) format = 'q';
     } else if (room >= 8 && PyFloat_CheckExact(value)) {
         double v = PyFloat_AsDouble(value);
-        uint64_t wanted = 'd';
-        memcpy(p, &v, 8);
-        if (memcmp(format, &wanted, 8) != 0) memcpy(format, &wanted, 8);
-        *code = 0;
+        memcpy(&bits, &v, 8);
+        format = 'd';
+    }
+    if (format) {
+        char *at = self->mapping->start + self->formats + 8 * i;
+        memcpy(p, &bits, 8);
+        if (memcmp(at, &format, 8) != 0) memcpy(at, &format, 8);
+        self->mapping->start[self->codes + i] = 0;
         return 0;
     }
     PyObject *done = PyObject_CallMethod(op, "_assign", "nO", i, value);
@@ -351,25 +305,15 @@ static PyMethodDef list_methods[] = {
 };
 
 static PyType_Slot list_slots[] = {
-    {Py_tp_doc, "Element access of ShareableList."},
-    {Py_tp_dealloc, list_dealloc},
-    {Py_tp_traverse, list_traverse},
-    {Py_tp_clear, list_clear},
-    {Py_tp_methods, list_methods},
-    {Py_sq_length, list_length},
-    {Py_sq_item, list_item},
-    {Py_sq_ass_item, list_ass_item},
-    {Py_mp_length, list_length},
-    {Py_mp_subscript, list_subscript},
-    {Py_mp_ass_subscript, list_ass_subscript},
-    {0, NULL},
+    { Py_tp_doc, "Element access of ShareableList." }, { Py_tp_dealloc, list_dealloc },
+    { Py_tp_traverse, list_traverse }, { Py_tp_clear, list_clear }, { Py_tp_methods, list_methods },
+    { Py_sq_length, list_length }, { Py_sq_item, list_item }, { Py_sq_ass_item, list_ass_item },
+    { Py_mp_length, list_length }, { Py_mp_subscript, list_subscript }, { Py_mp_ass_subscript, list_ass_subscript },
+    { 0, NULL },
 };
 
 static PyType_Spec list_spec = {
-    .name = "procession_native._core.CellList",
-    .basicsize = sizeof(CellList),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .slots = list_slots,
+    "procession_native._core.CellList", sizeof(CellList), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, list_slots,
 };
 
 /* ---- block_fill ----------------------------------------------------------------------------------------------------- */

@@ -83,16 +83,6 @@ static int find_fds(struct msghdr *message, int fds[MOST_FDS])
     return count;
 }
 
-static PyObject *list_of(const int *fds, int count)
-{
-    PyObject *list = PyList_New(count);
-    for (int i = 0; list && i < count; i++) {
-        PyObject *number = PyLong_FromLong(fds[i]);
-        if (!number || PyList_SetItem(list, i, number) < 0) Py_CLEAR(list);
-    }
-    return list;
-}
-
 static PyObject *py_message_receive(PyObject *Py_UNUSED(m), PyObject *arg)
 {
     char data[MOST_BYTES]; /* of which only the pages that are written to cost anything */
@@ -109,7 +99,7 @@ static PyObject *py_message_receive(PyObject *Py_UNUSED(m), PyObject *arg)
     bool all = !(message.msg_flags & MSG_CTRUNC); /* else this process has no room for them */
     PyObject *both = NULL;
     if (message.msg_flags & MSG_TRUNC) PyErr_SetString(PyExc_OSError, "bad message: it is longer than any that is sent here");
-    else both = Py_BuildValue("y#N", data, (Py_ssize_t)size, all ? list_of(fds, count) : Py_NewRef(Py_None));
+    else both = Py_BuildValue("y#N", data, (Py_ssize_t)size, all ? core_fd_list(fds, count) : Py_NewRef(Py_None));
     while ((!both || !all) && count) close(fds[--count]);
     return both;
 }

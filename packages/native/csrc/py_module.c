@@ -104,39 +104,24 @@ int core_ensure(void)
 /* -- faults: test builds only -------------------------------------------------------------------------------- */
 
 #ifdef PROCESSION_FAULTS
-static PyObject *py_fault_set(PyObject *Py_UNUSED(m), PyObject *arg)
-{
-    long k = PyLong_AsLong(arg);
-    if (k == -1 && PyErr_Occurred()) return NULL;
-    fault_set(k);
-    Py_RETURN_NONE;
-}
+#define FAULT(name, call) \
+    static PyObject *name(PyObject *Py_UNUSED(m), PyObject *arg) \
+    { \
+        long k = PyLong_AsLong(arg); \
+        if (k == -1 && PyErr_Occurred()) return NULL; \
+        call; \
+        Py_RETURN_NONE; \
+    }
+FAULT(py_fault_set, fault_set(k))
+FAULT(py_fault_stop, (fault_set_in_child(k, SIGSTOP), fault_set(k)))
+FAULT(py_fault_refuse, fault_refuse(k))
+FAULT(py_fault_refuse_slots, fault_refuse_slots(k))
 static PyObject *py_fault_set_in_child(PyObject *Py_UNUSED(m), PyObject *args)
 {
     long k;
     int signal_number;
     if (!PyArg_ParseTuple(args, "li:fault_set_in_child", &k, &signal_number)) return NULL;
     fault_set_in_child(k, signal_number);
-    Py_RETURN_NONE;
-}
-static PyObject *py_fault_stop(PyObject *Py_UNUSED(m), PyObject *arg)
-{
-    long k = PyLong_AsLong(arg);
-    if (k == -1 && PyErr_Occurred()) return NULL;
-    fault_set_in_child(k, SIGSTOP);
-    fault_set(k);
-    Py_RETURN_NONE;
-}
-static PyObject *py_fault_refuse(PyObject *Py_UNUSED(m), PyObject *arg)
-{
-    long k = PyLong_AsLong(arg);
-    if (k == -1 && PyErr_Occurred()) return NULL;
-    fault_refuse(k);
-    Py_RETURN_NONE;
-}
-static PyObject *py_fault_refuse_slots(PyObject *Py_UNUSED(m), PyObject *arg)
-{
-    fault_refuse_slots(PyObject_IsTrue(arg) == 1);
     Py_RETURN_NONE;
 }
 /* Unmaps every window but the first, which only tests may do: nothing else may run meanwhile. */
@@ -189,8 +174,7 @@ static int refuse_another(void)
     if (here < 0) return -1;
     if (first < 0) first = here;
     if (first == here) return 0;
-    PyErr_SetString(PyExc_ImportError, "the C core of procession is in use by another interpreter of this process");
-    return -1;
+    return core_fail(PyExc_ImportError, "the C core of procession is in use by another interpreter of this process");
 }
 
 static int exec_module(PyObject *module)

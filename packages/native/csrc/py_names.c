@@ -90,10 +90,7 @@ static PyObject *py_slot_memory(PyObject *Py_UNUSED(module), PyObject *arg)
 {
     unsigned long slot = PyLong_AsUnsignedLong(arg);
     if (slot == (unsigned long)-1 && PyErr_Occurred()) return NULL;
-    if (process_arena == NULL || slot >= REGISTRY_SLOTS) {
-        PyErr_Format(PyExc_ValueError, "there is no slot %lu", slot);
-        return NULL;
-    }
+    if (process_arena == NULL || slot >= REGISTRY_SLOTS) return PyErr_Format(PyExc_ValueError, "there is no slot %lu", slot);
     uint64_t blocks = 0, bytes = 0;
     bool known;
     Py_BEGIN_ALLOW_THREADS

@@ -80,21 +80,13 @@ static PyMemberDef message_members[] = {
 };
 
 static PyType_Slot message_slots[] = {
-    {Py_tp_doc, "Message(data, refs)\n--\n\nA pickled object on its way, and the arena objects that it names."},
-    {Py_tp_new, message_new},
-    {Py_tp_dealloc, message_dealloc},
-    {Py_tp_traverse, message_traverse},
-    {Py_tp_clear, message_clear},
-    {Py_tp_iter, message_iter},
-    {Py_tp_members, message_members},
-    {0, NULL},
+    { Py_tp_doc, "Message(data, refs)\n--\n\nA pickled object on its way, and the arena objects that it names." },
+    { Py_tp_new, message_new }, { Py_tp_dealloc, message_dealloc }, { Py_tp_traverse, message_traverse },
+    { Py_tp_clear, message_clear }, { Py_tp_iter, message_iter }, { Py_tp_members, message_members }, { 0, NULL },
 };
 
 static PyType_Spec message_spec = {
-    .name = "procession_native._core.Message",
-    .basicsize = sizeof(Message),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = message_slots,
+    "procession_native._core.Message", sizeof(Message), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, message_slots,
 };
 
 /* ---- pack -------------------------------------------------------------------------------------------------------- */
@@ -189,10 +181,7 @@ static PyObject *pack(PyObject *Py_UNUSED(module), PyObject *obj)
 {
     if (!usable()) {
         PyObject *slow = state.slow_pack;
-        if (slow == NULL) {
-            PyErr_SetString(PyExc_RuntimeError, "pack() is bound by procession_shm: import it");
-            return NULL;
-        }
+        if (slow == NULL) return PyErr_Format(PyExc_RuntimeError, "pack() is bound by procession_shm: import it");
         return PyObject_CallFunctionObjArgs(slow, obj, state.busy ? Py_True : Py_False, NULL);
     }
     state.busy = true;
@@ -218,10 +207,7 @@ static PyObject *unpack(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *data, *refs = NULL;
     int views = 0;
     if (!PyArg_ParseTuple(args, "O|Op:unpack", &data, &refs, &views)) return NULL;
-    if (state.loads == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "unpack() is bound by procession_shm: import it");
-        return NULL;
-    }
+    if (state.loads == NULL) return PyErr_Format(PyExc_RuntimeError, "unpack() is bound by procession_shm: import it");
     if (PyBytes_CheckExact(data)) {
         if (PyBytes_Size(data) == 0 || PyBytes_AsString(data)[0] != BESIDE_MARK)
             return PyObject_CallFunctionObjArgs(state.loads, data, NULL);

@@ -11,10 +11,8 @@ struct queue_hooks queue_hooks;
 PyObject *queue_error(int rc)
 {
     if (rc == AR_TIMEOUT) rc = AR_EMPTY;
-    if (rc == AR_PEER_DIED) {
-        PyErr_SetString(core_exception(CORE_PEER_DIED), "the queue is empty and no other live process holds a reference to it");
-        return NULL;
-    }
+    if (rc == AR_PEER_DIED)
+        return PyErr_Format(core_exception(CORE_PEER_DIED), "the queue is empty and no other live process holds a reference to it");
     if (rc == AR_SHUTDOWN) {
         PyErr_SetNone(core_exception(CORE_SHUTDOWN));
         return NULL;
@@ -82,8 +80,7 @@ static PyObject *incoming_plain(const char *record)
 {
     if (record_tag(word_at(record)) != TAG_PICKLE) return incoming_make(record, &queue_hooks);
     taken_release_refs(process_arena, record);
-    PyErr_SetString(PyExc_TypeError, "only bytes and plain values travel through this queue, and something else was put into it");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "only bytes and plain values travel through this queue, and something else was put into it");
 }
 
 static PyObject *get_one(QueueObject *self, uint64_t deadline, bool peers)
@@ -218,10 +215,7 @@ static PyObject *queue_py_qsize(QueueObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *queue_py_empty(QueueObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct queue_stat s;
-    if (self->closed && (self->used || self->strict)) {
-        PyErr_SetString(PyExc_OSError, "handle is closed");
-        return NULL;
-    }
+    if (self->closed && (self->used || self->strict)) return PyErr_Format(PyExc_OSError, "handle is closed");
     return stat_of(self, &s) < 0 ? NULL : PyBool_FromLong(s.put == s.taken);
 }
 
@@ -373,10 +367,7 @@ static int queue_init(QueueObject *self, PyObject *args, PyObject *kwargs)
     uint64_t items, bytes;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOpp", known, &maxsize, &maxbytes, &strict, &peers)) return -1;
     if (limit_from(maxsize, &items) < 0 || limit_from(maxbytes, &bytes) < 0) return -1;
-    if (self->q) {
-        PyErr_SetString(PyExc_RuntimeError, "the queue is initialised already");
-        return -1;
-    }
+    if (self->q) return core_fail(PyExc_RuntimeError, "the queue is initialised already");
     if (core_ensure() < 0) return -1;
     aoff off = queue_new(process_arena, items, bytes);
     if (!off) {
@@ -395,10 +386,7 @@ static PyObject *queue_py_attach(QueueObject *self, PyObject *args)
     PyObject *handle;
     int strict = 0, peers = 0;
     if (!PyArg_ParseTuple(args, "O|pp:_attach", &handle, &strict, &peers)) return NULL;
-    if (self->q) {
-        PyErr_SetString(PyExc_RuntimeError, "the queue is initialised already");
-        return NULL;
-    }
+    if (self->q) return PyErr_Format(PyExc_RuntimeError, "the queue is initialised already");
     aoff off = shared_claim(handle, Py_TYPE((PyObject *)self));
     if (!off || shared_attach(&self->shared, off) < 0) return NULL;
     self->strict = strict;
@@ -480,8 +468,7 @@ static PyGetSetDef queue_getset[] = {
 static PyType_Slot queue_slots[] = {
     { Py_tp_new, queue_new_object }, { Py_tp_init, queue_init }, { Py_tp_dealloc, queue_dealloc },
     { Py_tp_methods, queue_methods }, { Py_tp_getset, queue_getset },
-    { Py_tp_doc, "Queue(maxsize=0, maxbytes=0, strict=False, peers=False)\n--\n\nA queue in the arena." },
-    { 0, NULL }
+    { Py_tp_doc, "Queue(maxsize=0, maxbytes=0, strict=False, peers=False)\n--\n\nA queue in the arena." }, { 0, NULL },
 };
 static PyType_Spec queue_spec = { "procession_native._core.Queue", sizeof(QueueObject), 0,
                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, queue_slots };

@@ -49,8 +49,7 @@ struct outgoing {
 int outgoing_make(struct outgoing *o, PyObject *obj);      /* -1: exception */
 int outgoing_plain(struct outgoing *o, PyObject *obj);     /* 1: made; 0: it takes a pickle; -1: exception */
 int outgoing_packed(struct outgoing *o, PyObject *made);   /* of what a pack() gave, which is taken over; after outgoing_plain() was 0 */
-int outgoing_pickle(struct outgoing *o, const char *data, Py_ssize_t size);    /* a pickle; *data must stay */
-int outgoing_raw(struct outgoing *o, const char *data, Py_ssize_t size);   /* bytes that are no object; *data must stay */
+int outgoing_whole(struct outgoing *o, enum queue_tag tag, const char *data, Py_ssize_t size);     /* of bytes that must stay */
 void outgoing_clear(struct outgoing *o);
 
 PyObject *incoming_make(const char *record, const struct queue_hooks *hooks);    /* the object; gives the record's references back */

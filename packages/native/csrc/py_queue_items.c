@@ -177,18 +177,10 @@ int outgoing_packed(struct outgoing *o, PyObject *made)
     return rc;
 }
 
-int outgoing_pickle(struct outgoing *o, const char *data, Py_ssize_t size)
+int outgoing_whole(struct outgoing *o, enum queue_tag tag, const char *data, Py_ssize_t size)
 {
     begin(o);
-    int rc = whole(o, TAG_PICKLE, data, size);
-    if (rc < 0) outgoing_clear(o);
-    return rc;
-}
-
-int outgoing_raw(struct outgoing *o, const char *data, Py_ssize_t size)
-{
-    begin(o);
-    int rc = whole(o, TAG_RAW, data, size);
+    int rc = whole(o, tag, data, size);
     if (rc < 0) outgoing_clear(o);
     return rc;
 }
@@ -197,10 +189,7 @@ int outgoing_make(struct outgoing *o, PyObject *obj)
 {
     int rc = outgoing_plain(o, obj);
     if (rc != 0) return rc < 0 ? -1 : 0;
-    if (!queue_hooks.pack) {
-        PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
-        return -1;
-    }
+    if (!queue_hooks.pack) return core_fail(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
     PyObject *made = PyObject_CallFunctionObjArgs(queue_hooks.pack, obj, NULL);
     return made ? outgoing_packed(o, made) : -1;
 }
@@ -221,10 +210,7 @@ void outgoing_clear(struct outgoing *o)
 static PyObject *load(uint8_t tag, const char *data, size_t size, const struct queue_hooks *hooks, bool in_block)
 {
     PyObject *loads = tag == TAG_RAW || (size && (unsigned char)data[0] == 0x80) ? hooks->loads : hooks->unpack;
-    if (!loads) {
-        PyErr_SetString(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
-        return NULL;
-    }
+    if (!loads) return PyErr_Format(PyExc_RuntimeError, "bind_queue() was not called: import procession_queues");
     PyObject *simple = loads == hooks->loads ? plain_unpickle(data, size) : NULL;
     if (simple) return simple;
     /* Loading copies what it keeps. */

@@ -126,7 +126,7 @@ static PyObject *end_send(PipeEndObject *self, PyObject *obj)
     if (made < 0) return NULL;
     struct plain simple;
     if (made == 0 && plain_pickle(&simple, obj)) {
-        if (outgoing_pickle(&o, simple.data, (Py_ssize_t)simple.size) < 0) return NULL;
+        if (outgoing_whole(&o, TAG_PICKLE, simple.data, (Py_ssize_t)simple.size) < 0) return NULL;
     } else if (made == 0) {
         PyObject *pack = self->kind >= FRAME_UNIX ? pack_beside : hooks.pack;
         PyObject *packed = pack ? PyObject_CallFunctionObjArgs(pack, obj, NULL) : NULL;
@@ -158,7 +158,7 @@ static PyObject *end_send_bytes(PipeEndObject *self, PyObject *data)
         result = leave_ring(self);
     } else if (stream_worth(self, (size_t)view.len)) {
         result = put_stream(self, view.buf, (size_t)view.len, TAG_RAW);
-    } else if (outgoing_raw(&o, view.buf, view.len) == 0) {
+    } else if (outgoing_whole(&o, TAG_RAW, view.buf, view.len) == 0) {
         result = put(self, &o);
     } else if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
         PyErr_Clear();
@@ -197,20 +197,6 @@ static PyObject *from_stream(const char *record, bool object, Py_ssize_t limit, 
     const struct stream_want want = { object, limit, into, hooks.loads };
     PyObject *result = stream_receive(word_at(record + 8), &want);
     taken_release_refs(process_arena, record);
-    return result;
-}
-
-static PyObject *end_recv(PipeEndObject *self, PyObject *Py_UNUSED(ignored))
-{
-    if (!way(self->in)) return NULL;
-    uint64_t buffer[160];
-    struct taken out = TAKEN_ON(buffer);
-    int got = take(self, &out);
-    PyObject *result = NULL;
-    if (got == 0) result = Py_NewRef((PyObject *)self);
-    else if (got > 0 && is_stream(out.data)) result = from_stream(out.data, true, -1, NULL);
-    else if (got > 0) result = incoming_make(out.data, &hooks);
-    taken_free(&out);
     return result;
 }
 
@@ -273,7 +259,7 @@ static PyObject *bytes_of(const char *record, Py_ssize_t limit, Py_buffer *into)
     return both;
 }
 
-static PyObject *receive_bytes(PipeEndObject *self, Py_ssize_t limit, Py_buffer *into)
+static PyObject *receive(PipeEndObject *self, bool object, Py_ssize_t limit, Py_buffer *into)
 {
     if (!way(self->in)) return NULL;
     uint64_t buffer[160];
@@ -281,24 +267,26 @@ static PyObject *receive_bytes(PipeEndObject *self, Py_ssize_t limit, Py_buffer 
     int got = take(self, &out);
     PyObject *result = NULL;
     if (got == 0) result = Py_NewRef((PyObject *)self);
-    else if (got > 0 && is_stream(out.data)) result = from_stream(out.data, false, limit, into);
-    else if (got > 0) result = bytes_of(out.data, limit, into);
+    else if (got > 0 && is_stream(out.data)) result = from_stream(out.data, object, limit, into);
+    else if (got > 0) result = object ? incoming_make(out.data, &hooks) : bytes_of(out.data, limit, into);
     taken_free(&out);
     return result;
 }
+
+static PyObject *end_recv(PipeEndObject *self, PyObject *Py_UNUSED(ignored)) { return receive(self, true, -1, NULL); }
 
 static PyObject *end_recv_bytes(PipeEndObject *self, PyObject *limit)
 {
     Py_ssize_t most = PyLong_AsSsize_t(limit);
     if (most == -1 && PyErr_Occurred()) return NULL;
-    return receive_bytes(self, most, NULL);
+    return receive(self, false, most, NULL);
 }
 
 static PyObject *end_recv_into(PipeEndObject *self, PyObject *buffer)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) return NULL;
-    PyObject *result = receive_bytes(self, -1, &view);
+    PyObject *result = receive(self, false, -1, &view);
     PyBuffer_Release(&view);
     return result;
 }
@@ -336,8 +324,7 @@ static PyObject *end_leave(PipeEndObject *self, PyObject *args)
     if (out && self->out) rc = ring_leave(process_arena, self->out, self->fd, self->kind, false, &ignored);
     if (rc == AR_OK && in && self->in) rc = ring_leave(process_arena, self->in, self->fd, self->kind, true, &left);
     if (rc == AR_OK) return PyBool_FromLong(left);
-    PyErr_SetString(PyExc_TimeoutError, "the pipe's lock is held by a process that is stopped (SIGSTOP)");
-    return NULL;
+    return PyErr_Format(PyExc_TimeoutError, "the pipe's lock is held by a process that is stopped (SIGSTOP)");
 }
 
 static PyObject *end_has(PipeEndObject *self, PyObject *Py_UNUSED(ignored))
@@ -380,9 +367,7 @@ static PyMethodDef end_methods[] = {
     { NULL, NULL, 0, NULL },
 };
 static PyType_Slot end_slots[] = {
-    { Py_tp_doc, "One connection of a pipe." },
-    { Py_tp_dealloc, end_dealloc },
-    { Py_tp_methods, end_methods },
+    { Py_tp_doc, "One connection of a pipe." }, { Py_tp_dealloc, end_dealloc }, { Py_tp_methods, end_methods },
     { 0, NULL },
 };
 static PyType_Spec end_spec = {
@@ -424,10 +409,7 @@ static PyMethodDef pipe_methods[] = {
 };
 static PyType_Slot pipe_slots[] = {
     { Py_tp_doc, "Pipe(maxbytes=1048576)\n--\n\nWhat the two ends of a pipe share: a bag, and the messages of both ways." },
-    { Py_tp_new, pipe_tp_new },
-    { Py_tp_dealloc, shared_dealloc },
-    { Py_tp_methods, pipe_methods },
-    { 0, NULL },
+    { Py_tp_new, pipe_tp_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, pipe_methods }, { 0, NULL },
 };
 static PyType_Spec pipe_spec = { "procession_native._core.Pipe", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT, pipe_slots };
 

@@ -107,10 +107,8 @@ PyObject *pipe_wait(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize
 {
     uint64_t deadline;
     PyObject *ends = count == 3 && args[2] != Py_None ? args[2] : NULL;
-    if (count < 2 || count > 3 || !PyList_Check(args[0]) || (ends && (!PyList_Check(ends) || PyList_Size(args[0]) != PyList_Size(ends)))) {
-        PyErr_SetString(PyExc_TypeError, "pipe_wait() takes a list of descriptors, a timeout and perhaps as long a list of ends");
-        return NULL;
-    }
+    if (count < 2 || count > 3 || !PyList_Check(args[0]) || (ends && (!PyList_Check(ends) || PyList_Size(args[0]) != PyList_Size(ends))))
+        return PyErr_Format(PyExc_TypeError, "pipe_wait() takes a list of descriptors, a timeout and perhaps as long a list of ends");
     if (core_deadline(args[1], &deadline) < 0) return NULL;
     /* The lists are the caller's own, so they keep what is in them. */
     Py_ssize_t size = PyList_Size(args[0]);

@@ -43,6 +43,16 @@ void core_copy(void *to, const void *from, size_t size)
     Py_END_ALLOW_THREADS
 }
 
+PyObject *core_fd_list(const int *fds, int count)
+{
+    PyObject *list = PyList_New(count);
+    for (int i = 0; list && i < count; i++) {
+        PyObject *number = PyLong_FromLong(fds[i]);
+        if (!number || PyList_SetItem(list, i, number) < 0) Py_CLEAR(list);
+    }
+    return list;
+}
+
 /* -- Shared -------------------------------------------------------------------------------------------------- */
 
 int shared_attach(SharedObject *self, aoff payload)
@@ -118,10 +128,7 @@ PyObject *shared_open(enum block_kind kind, aoff payload)
 static PyObject *shared_handle(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     SharedObject *s = (SharedObject *)self;
-    if (!s->offset) {
-        PyErr_SetString(PyExc_ValueError, "this shared object is not initialised");
-        return NULL;
-    }
+    if (!s->offset) return PyErr_Format(PyExc_ValueError, "this shared object is not initialised");
     return Py_BuildValue("(KKKi)", (unsigned long long)process_arena->id, (unsigned long long)s->offset,
                          (unsigned long long)s->generation, (int)s->kind);
 }
@@ -154,11 +161,8 @@ static PyMemberDef shared_members[] = {
     { NULL, 0, 0, 0, NULL },
 };
 static PyType_Slot shared_slots[] = {
-    { Py_tp_doc, "Base of everything that lives in the arena." },
-    { Py_tp_dealloc, shared_dealloc },
-    { Py_tp_methods, shared_methods },
-    { Py_tp_members, shared_members },
-    { 0, NULL },
+    { Py_tp_doc, "Base of everything that lives in the arena." }, { Py_tp_dealloc, shared_dealloc },
+    { Py_tp_methods, shared_methods }, { Py_tp_members, shared_members }, { 0, NULL },
 };
 static PyType_Spec shared_spec = {
     "procession_native._core.Shared", sizeof(SharedObject), 0,
@@ -212,19 +216,15 @@ static PyGetSetDef block_getset[] = {
 static PyType_Slot block_slots[] = {
     { Py_tp_doc, "Block(size, zero=False)\n--\n\nBytes of arena memory; a writable buffer, freed with the last reference in any process.\n\n"
                  "Raises MemoryError if a limit forbids it." },
-    { Py_tp_new, block_new },
-    { Py_tp_dealloc, shared_dealloc },
-    { Py_tp_getset, block_getset },
-    { Py_bf_getbuffer, block_getbuffer },
-    { 0, NULL },
+    { Py_tp_new, block_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_getset, block_getset },
+    { Py_bf_getbuffer, block_getbuffer }, { 0, NULL },
 };
 static PyType_Spec block_spec = {
     "procession_native._core.Block", sizeof(SharedObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, block_slots,
 };
 
 static PyType_Slot parcel_slots[] = {
-    { Py_tp_doc, "Owns references on other shared objects; made by hold_refs()." },
-    { Py_tp_dealloc, shared_dealloc },
+    { Py_tp_doc, "Owns references on other shared objects; made by hold_refs()." }, { Py_tp_dealloc, shared_dealloc },
     { 0, NULL },
 };
 static PyType_Spec parcel_spec = {

@@ -126,7 +126,7 @@ static PyGetSetDef getset[] = {
 static PyType_Slot slots[] = {
     { Py_tp_new, barrier_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, methods }, { Py_tp_getset, getset },
     { Py_tp_doc, "Barrier(parties, *, ctx=None)\n--\n\nA point in the arena that all parties reach before any passes." },
-    { 0, NULL }
+    { 0, NULL },
 };
 static PyType_Spec spec = { "procession_native._core.Barrier", sizeof(SharedObject), 0,
                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots };

@@ -82,8 +82,7 @@ static PyObject *condition_open(PyObject *type, PyObject *pair)
     struct sync_condition *c = arena_ptr(process_arena, payload);
     if (c && SH_GET(&c->lock) == ((SharedObject *)lock)->offset) return wrap((PyTypeObject *)type, payload, lock);
     ref_close(process_arena, payload);
-    PyErr_SetString(PyExc_ValueError, "the handle's condition has another lock");
-    return NULL;
+    return PyErr_Format(PyExc_ValueError, "the handle's condition has another lock");
 }
 
 static PyObject *wait(PyObject *object, PyObject *const *args, Py_ssize_t n, PyObject *names)
@@ -194,9 +193,9 @@ static PyGetSetDef getset[] = {
     { NULL, NULL, NULL, NULL, NULL }
 };
 static PyType_Slot slots[] = {
-    { Py_tp_new, condition_new }, { Py_tp_dealloc, condition_dealloc }, { Py_tp_traverse, condition_traverse }, { Py_tp_methods, methods }, { Py_tp_getset, getset },
-    { Py_tp_doc, "Condition(lock, *, ctx=None)\n--\n\nA condition variable in the arena." },
-    { 0, NULL }
+    { Py_tp_new, condition_new }, { Py_tp_dealloc, condition_dealloc }, { Py_tp_traverse, condition_traverse },
+    { Py_tp_methods, methods }, { Py_tp_getset, getset },
+    { Py_tp_doc, "Condition(lock, *, ctx=None)\n--\n\nA condition variable in the arena." }, { 0, NULL },
 };
 static PyType_Spec spec = { "procession_native._core.Condition", sizeof(Condition), 0,
                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots };

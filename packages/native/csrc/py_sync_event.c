@@ -66,8 +66,7 @@ static PyMethodDef event_methods[] = {
 
 static PyType_Slot event_slots[] = {
     { Py_tp_new, event_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, event_methods },
-    { Py_tp_doc, "Event(*, ctx=None)\n--\n\nA flag in the arena that processes can wait for." },
-    { 0, NULL }
+    { Py_tp_doc, "Event(*, ctx=None)\n--\n\nA flag in the arena that processes can wait for." }, { 0, NULL },
 };
 static PyType_Spec event_spec = { "procession_native._core.Event", sizeof(SharedObject), 0,
                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, event_slots };

@@ -110,10 +110,8 @@ int sync_lock_acquire_until(SharedObject *self, uint64_t deadline)
     if (self->kind == KIND_RLOCK) {
         int r = sync_rlock_again(a, self->payload);
         if (r == AR_OK) return 1;
-        if (r == AR_OVERFLOW) {
-            PyErr_SetString(PyExc_OverflowError, "the recursive lock was acquired 4294967296 times: no more levels");
-            return -1;
-        }
+        if (r == AR_OVERFLOW)
+            return core_fail(PyExc_OverflowError, "the recursive lock was acquired 4294967296 times: no more levels");
     }
     return acquire_slowly(self, deadline);
 }
@@ -230,13 +228,13 @@ static PyType_Slot lock_slots[] = {
     { Py_tp_new, lock_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, lock_methods },
     { Py_tp_doc, "Lock(*, on_owner_death='raise', ctx=None)\n--\n\n"
                  "A lock in the arena that any process or thread may release." },
-    { 0, NULL }
+    { 0, NULL },
 };
 static PyType_Slot rlock_slots[] = {
     { Py_tp_new, rlock_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, lock_methods },
     { Py_tp_doc, "RLock(*, on_owner_death='raise', ctx=None)\n--\n\n"
                  "A lock in the arena that its owning thread may acquire again." },
-    { 0, NULL }
+    { 0, NULL },
 };
 static PyType_Spec lock_spec = { "procession_native._core.Lock", sizeof(SharedObject), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, lock_slots };

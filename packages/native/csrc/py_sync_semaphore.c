@@ -107,10 +107,11 @@ static PyGetSetDef getset[] = {
     { NULL, NULL, NULL, NULL, NULL }
 };
 static PyType_Slot slots[] = {
-    { Py_tp_new, semaphore_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, methods }, { Py_tp_getset, getset },
+    { Py_tp_new, semaphore_new }, { Py_tp_dealloc, shared_dealloc }, { Py_tp_methods, methods },
+    { Py_tp_getset, getset },
     { Py_tp_doc, "Semaphore(value=1, *, bounded=False, track_holders=False, ctx=None)\n--\n\n"
                  "A counting semaphore in the arena." },
-    { 0, NULL }
+    { 0, NULL },
 };
 static PyType_Spec spec = { "procession_native._core.Semaphore", sizeof(SharedObject), 0,
                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots };

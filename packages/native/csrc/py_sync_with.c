@@ -55,10 +55,7 @@ static PyObject *run_enter(WithMethod *m, PyObject *self, Py_ssize_t nargs, PyOb
 
 static PyObject *run_leave(WithMethod *m, PyObject *self, PyObject *names)
 {
-    if (names) {
-        PyErr_SetString(PyExc_TypeError, "__exit__() takes no keyword arguments");
-        return NULL;
-    }
+    if (names) return PyErr_Format(PyExc_TypeError, "__exit__() takes no keyword arguments");
     if (m->leave((SharedObject *)self) < 0) return NULL;
     Py_RETURN_NONE;
 }
@@ -82,11 +79,9 @@ static PyObject *call_method(PyObject *object, PyObject *const *args, size_t nar
 {
     WithMethod *m = (WithMethod *)object;
     Py_ssize_t n = SYNC_NARGS(nargsf);
-    if (n < 1 || !fits(m, args[0])) {
-        PyErr_Format(PyExc_TypeError, "%s() needs a synchronisation object of its type as its first argument",
-                     m->enter ? "__enter__" : "__exit__");
-        return NULL;
-    }
+    if (n < 1 || !fits(m, args[0]))
+        return PyErr_Format(PyExc_TypeError, "%s() needs a synchronisation object of its type as its first argument",
+                            m->enter ? "__enter__" : "__exit__");
     return m->enter ? run_enter(m, args[0], n - 1, names) : run_leave(m, args[0], names);
 }
 
@@ -95,10 +90,8 @@ static PyObject *call_slowly(PyObject *object, PyObject *args, PyObject *kwargs)
 {
     PyObject *items[5];
     Py_ssize_t n = PyTuple_Size(args);
-    if (n > 5 || (kwargs && PyDict_Size(kwargs))) {
-        PyErr_SetString(PyExc_TypeError, "__enter__() and __exit__() take at most 5 arguments, none by keyword");
-        return NULL;
-    }
+    if (n > 5 || (kwargs && PyDict_Size(kwargs)))
+        return PyErr_Format(PyExc_TypeError, "__enter__() and __exit__() take at most 5 arguments, none by keyword");
     for (Py_ssize_t i = 0; i < n; i++) items[i] = PyTuple_GetItem(args, i);
     sync_vectorcall call = Py_IS_TYPE(object, bound_type) ? ((BoundWith *)object)->call : call_method;
     return call(object, items, (size_t)n, NULL);
@@ -108,10 +101,7 @@ static PyObject *bind(PyObject *object, PyObject *self, PyObject *Py_UNUSED(type
 {
     WithMethod *m = (WithMethod *)object;
     if (self == NULL || self == Py_None) return Py_NewRef(object);
-    if (!fits(m, self)) {
-        PyErr_SetString(PyExc_TypeError, "the method belongs to another type");
-        return NULL;
-    }
+    if (!fits(m, self)) return PyErr_Format(PyExc_TypeError, "the method belongs to another type");
     BoundWith *b;
 #ifndef Py_GIL_DISABLED
     if (free_count) b = (BoundWith *)PyObject_Init((PyObject *)free_list[--free_count], bound_type);
@@ -185,8 +175,7 @@ static PyMemberDef method_members[] = {
 };
 static PyType_Slot method_slots[] = {
     { Py_tp_call, call_slowly }, { Py_tp_descr_get, bind }, { Py_tp_dealloc, method_dealloc },
-    { Py_tp_repr, method_repr }, { Py_tp_getset, method_getset }, { Py_tp_members, method_members },
-    { 0, NULL }
+    { Py_tp_repr, method_repr }, { Py_tp_getset, method_getset }, { Py_tp_members, method_members }, { 0, NULL },
 };
 static PyType_Spec method_spec = {
     "procession_native._core.with_method", sizeof(WithMethod), 0,
@@ -205,7 +194,7 @@ static PyMemberDef bound_members[] = {
 };
 static PyType_Slot bound_slots[] = {
     { Py_tp_call, call_slowly }, { Py_tp_dealloc, bound_dealloc }, { Py_tp_getset, bound_getset },
-    { Py_tp_members, bound_members }, { 0, NULL }
+    { Py_tp_members, bound_members }, { 0, NULL },
 };
 static PyType_Spec bound_spec = { "procession_native._core.bound_with_method", sizeof(BoundWith), 0,
                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION,

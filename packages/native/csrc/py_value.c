@@ -15,10 +15,7 @@ static PyObject *value_get(PyObject *op, void *Py_UNUSED(closure))
 static int value_set(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
 {
     Cell *self = (Cell *)op;
-    if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "value cannot be deleted");
-        return -1;
-    }
+    if (value == NULL) return core_fail(PyExc_AttributeError, "value cannot be deleted");
     if (cell_enter(self) < 0) return -1;
     int done = self->kind != CELL_OTHER ? cell_store(self->kind, self->view.buf, value) : 0;
     if (done == 0) done = PyObject_SetAttrString(self->obj, "value", value);
@@ -60,6 +57,14 @@ static PyObject *refuse_atomic(Cell *self, const char *what)
     return NULL;
 }
 
+/* Compares bits: a NaN is equal to itself. */
+#define CHANGE_REAL(type) do { \
+        type *q = self->view.buf, before, next; \
+        __atomic_load(q, &before, __ATOMIC_SEQ_CST); \
+        do next = op == OP_SWAP ? (type)v : before + (type)v; \
+        while (!__atomic_compare_exchange(q, &before, &next, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)); \
+        return PyFloat_FromDouble((double)(after ? next : before)); } while (0)
+
 static PyObject *atomic_change(Cell *self, enum atomic_op op, PyObject *operand, bool after)
 {
     enum cell_kind kind = self->kind;
@@ -77,24 +82,8 @@ static PyObject *atomic_change(Cell *self, enum atomic_op op, PyObject *operand,
         double v = PyFloat_AsDouble(operand);
         if (v == -1.0 && PyErr_Occurred()) return NULL;
         if (op == OP_SUB) v = -v;
-        if (kind == CELL_F64) {
-            uint64_t *q = self->view.buf, old = __atomic_load_n(q, __ATOMIC_SEQ_CST), new;
-            double before, next;
-            do {
-                memcpy(&before, &old, 8);
-                next = op == OP_SWAP ? v : before + v;
-                memcpy(&new, &next, 8);
-            } while (!__atomic_compare_exchange_n(q, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-            return PyFloat_FromDouble(after ? next : before);
-        }
-        uint32_t *q = self->view.buf, old = __atomic_load_n(q, __ATOMIC_SEQ_CST), new;
-        float before, next;
-        do {
-            memcpy(&before, &old, 4);
-            next = op == OP_SWAP ? (float)v : before + (float)v;
-            memcpy(&new, &next, 4);
-        } while (!__atomic_compare_exchange_n(q, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-        return PyFloat_FromDouble((double)(after ? next : before));
+        if (kind == CELL_F64) CHANGE_REAL(double);
+        CHANGE_REAL(float);
     }
     if (kind == CELL_BOOL && op == OP_SWAP) {
         int truth = PyObject_IsTrue(operand);
@@ -219,21 +208,13 @@ static PyGetSetDef value_getset[] = {
 };
 
 static PyType_Slot value_slots[] = {
-    {Py_tp_doc, "The accessors of a synchronized scalar."},
-    {Py_tp_dealloc, cell_dealloc},
-    {Py_tp_traverse, cell_traverse},
-    {Py_tp_clear, cell_clear},
-    {Py_tp_methods, value_methods},
-    {Py_tp_getset, value_getset},
-    {Py_bf_getbuffer, cell_getbuffer},
-    {0, NULL},
+    { Py_tp_doc, "The accessors of a synchronized scalar." }, { Py_tp_dealloc, cell_dealloc },
+    { Py_tp_traverse, cell_traverse }, { Py_tp_clear, cell_clear }, { Py_tp_methods, value_methods },
+    { Py_tp_getset, value_getset }, { Py_bf_getbuffer, cell_getbuffer }, { 0, NULL },
 };
 
 static PyType_Spec value_spec = {
-    .name = "procession_native._core.SyncValue",
-    .basicsize = sizeof(Cell),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .slots = value_slots,
+    "procession_native._core.SyncValue", sizeof(Cell), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, value_slots,
 };
 
 int procession_add_value(PyObject *module)

@@ -41,10 +41,7 @@ static aoff make(struct arena *a, uint64_t maxsize, uint64_t maxbytes)
     if (chunk) off = heap_alloc(a, sizeof(struct queue), KIND_QUEUE, &clean);
     struct queue *q = off ? arena_ptr(a, off) : NULL;
     if (q) queue_format(q, chunk, maxsize, maxbytes);
-    if (!q || ref_own_new(a, off) != AR_OK) {
-        arena_rollback(a);
-        off = 0;
-    }
+    if (!q || ref_own_new(a, off) != AR_OK) return arena_abandon(a);
     arena_end(a);
     return off;
 }

@@ -34,8 +34,7 @@ static int grow(struct arena *a, struct queue *q, struct chunk **c, uint64_t nee
     if (!arena_begin(a)) return AR_NOMEM;
     aoff off = heap_alloc(a, size, KIND_CHUNK, &clean);
     if (!off) {
-        arena_rollback(a);
-        arena_end(a);
+        arena_abandon(a);
         return AR_NOMEM;
     }
     struct chunk *n = arena_ptr(a, off);

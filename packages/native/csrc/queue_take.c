@@ -203,13 +203,6 @@ bool queue_spin(struct arena *a, struct queue *q)
     return queue_has(a, q) || spin(a, q, count, seen);
 }
 
-static bool alone(struct arena *a, aoff off)
-{
-    if (SH_GET(&block_header(a, off)->refs) <= 1) return true;
-    registry_sweep(a);
-    return SH_GET(&block_header(a, off)->refs) <= 1;
-}
-
 int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max, uint64_t deadline, aoff off,
                struct patience *patience)
 {
@@ -243,7 +236,7 @@ int queue_take(struct arena *a, struct queue *q, struct taken *out, uint32_t max
             if (patience) patience_end(patience);
             return rc;
         }
-        if (off && alone(a, off)) {
+        if (off && registry_alone(a, off)) {
             if (flagged) queue_one_less(&q->not_empty_sleepers);
             /* What the last of them put before it went is still delivered. */
             rc = queue_lock(a, &q->get_lock, RANK_GET, lock_deadline(deadline));

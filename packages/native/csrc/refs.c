@@ -185,6 +185,27 @@ void ref_drop(struct arena *a, aoff payload)
     txn_set(a, &h->zombies, payload);
 }
 
+void ref_hold_all(struct arena *a, sh64 *count, sh64 *place, const aoff *items, uint32_t n)
+{
+    arena_commit(a);
+    for (uint32_t i = 0; i < n; i++) {
+        SH_INIT(&place[i], items[i]);
+        ref_hold(a, items[i]);
+        txn_set(a, count, i + 1);
+        arena_commit(a);
+    }
+}
+
+bool ref_drop_last(struct arena *a, sh64 *count, sh64 *place)
+{
+    uint64_t n = SH_PEEK(count);
+    if (n == 0) return true;
+    aoff item = SH_PEEK(&place[n - 1]);
+    txn_set(a, count, n - 1);
+    ref_drop(a, item);
+    return false;
+}
+
 void ref_release_locked(struct arena *a, aoff payload)
 {
     struct item *it = find(a->refs, payload);
@@ -254,10 +275,7 @@ static aoff new_once(struct arena *a, uint64_t size, enum block_kind kind, bool 
     if (!arena_begin(a)) return 0;
     if (collect) ref_collect(a, INT_MAX);
     aoff payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, size, kind, clean) : 0;
-    if (!payload || ref_own_new(a, payload) != AR_OK) {
-        arena_rollback(a);
-        payload = 0;
-    }
+    if (!payload || ref_own_new(a, payload) != AR_OK) return arena_abandon(a);
     arena_end(a);
     return payload;
 }
@@ -529,12 +547,7 @@ uint64_t ref_slot_bytes(struct arena *a, uint32_t slot, uint64_t *blocks)
 static bool parcel_step(struct arena *a, aoff payload)
 {
     sh64 *w = arena_ptr(a, payload);
-    uint64_t n = SH_PEEK(&w[0]);
-    if (n == 0) return true;
-    aoff item = SH_PEEK(&w[n]);
-    txn_set(a, &w[0], n - 1);
-    ref_drop(a, item);
-    return false;
+    return ref_drop_last(a, &w[0], &w[1]);
 }
 
 aoff parcel_new(struct arena *a, const aoff *items, uint32_t n)
@@ -544,21 +557,10 @@ aoff parcel_new(struct arena *a, const aoff *items, uint32_t n)
     /* What may be refused memory, before the parcel exists. */
     for (uint32_t i = 0; i < n; i++) (void)arena_ptr(a, items[i]);
     aoff payload = ref_prepare(a, SPARE_ENTRIES) == AR_OK ? heap_alloc(a, 8 + 8ull * n, KIND_PARCEL, &clean) : 0;
-    if (!payload || ref_own_new(a, payload) != AR_OK) {
-        arena_rollback(a);
-        arena_end(a);
-        return 0;
-    }
+    if (!payload || ref_own_new(a, payload) != AR_OK) return arena_abandon(a);
     sh64 *w = arena_ptr(a, payload);
     SH_INIT(&w[0], 0);
-    arena_commit(a);
-    /* An item at a time: a parcel of any length fits the log, and a death in between leaves a shorter parcel. */
-    for (uint32_t i = 0; i < n; i++) {
-        SH_INIT(&w[i + 1], items[i]);
-        ref_hold(a, items[i]);
-        txn_set(a, &w[0], i + 1);
-        arena_commit(a);
-    }
+    ref_hold_all(a, &w[0], &w[1], items, n);
     arena_end(a);
     return payload;
 }

@@ -24,11 +24,15 @@ int  ref_prepare(struct arena *a, uint32_t n);            /* call it right after
 int  ref_own_new(struct arena *a, aoff payload);          /* freshly allocated: our ledger entry and count 1 in this process; AR_NOMEM */
 void ref_hold(struct arena *a, aoff payload);             /* a container takes a reference: count + 1 */
 void ref_drop(struct arena *a, aoff payload);             /* a container gives one back; may make it a zombie */
+/* For containers that keep `count` items at `place`.  An item at a time, each in a transaction of its own, after the one that is
+ * open: any number fits the log, and a death in between leaves a shorter container.  ref_drop_last: true if it is empty. */
+void ref_hold_all(struct arena *a, sh64 *count, sh64 *place, const aoff *items, uint32_t n);
+bool ref_drop_last(struct arena *a, sh64 *count, sh64 *place);
 int  ref_slot_hold(struct arena *a, uint32_t slot, aoff payload);  /* entry in another (reserved) process's ledger */
 int  ref_adopt(struct arena *a, aoff payload);            /* we take a reference in addition to a container's: first use in this
                                                              process adds the ledger entry; else only the private count; AR_NOMEM */
 void ref_release_locked(struct arena *a, aoff payload);   /* undo of ref_adopt / ref_own_new, inside a transaction */
-uint64_t ref_count_here(struct arena *a, aoff payload);   /* private count */
+uint64_t ref_count_here(struct arena *a, aoff payload);   /* private count; for tests */
 
 /* Whole operations */
 aoff ref_new(struct arena *a, uint64_t size, enum block_kind kind, bool zero);  /* allocate + own; 0: no memory */

@@ -69,7 +69,7 @@ static bool process_is_gone(struct arena *a, uint32_t pid, uint64_t registered_n
     if (state == OS_ENDED) return !os_any_thread_runs(pid);
     /* Without the arena's file the process has called exec or is past its exit.  Not without any arena's: what it executes
      * may be a program that makes an arena of its own. */
-    return attached && !os_maps_file(pid, a->file_ino);
+    return attached && !os_maps_file(pid, a->file.inode);
 }
 
 uint32_t registry_stopped(struct arena *a, uint32_t owner)
@@ -341,6 +341,13 @@ int registry_sweep(struct arena *a)
         else if (arena_stopped_owner()) break;      /* each of the others would wait as long for it */
     }
     return n;
+}
+
+bool registry_alone(struct arena *a, aoff payload)
+{
+    struct block_header *b = block_header(a, payload);
+    if (SH_GET(&b->refs) > 1) registry_sweep(a);
+    return SH_GET(&b->refs) <= 1;
 }
 
 int registry_find_pid(struct arena *a, uint32_t pid)

@@ -64,6 +64,7 @@ bool registry_alive(struct arena *a, uint32_t slot, uint32_t generation16);
 bool registry_reap(struct arena *a, uint32_t slot, uint32_t generation16);   /* if dead: give everything back, free the slot; true if it was dead */
 uint32_t registry_stopped(struct arena *a, uint32_t owner);                 /* pid of the process that an owner word names if it is stopped, else 0 */
 int  registry_sweep(struct arena *a);                                      /* reap all dead ones; how many */
+bool registry_alone(struct arena *a, aoff payload);                        /* whether no other process alive, and no message, holds the block */
 void registry_note_exit(struct arena *a, uint32_t pid, int status);        /* the parent has waited for it */
 int  registry_find_pid(struct arena *a, uint32_t pid);                     /* slot or -1 */
 

@@ -49,10 +49,7 @@ static aoff make(struct arena *a, uint64_t maxbytes)
         memset((void *)p, 0, sizeof *p);
         for (int i = 0; i < 2; i++) queue_format(&p->way[i].q, chunk[i], 0, maxbytes);
     }
-    if (!p || ref_own_new(a, off) != AR_OK) {
-        arena_rollback(a);
-        off = 0;
-    }
+    if (!p || ref_own_new(a, off) != AR_OK) return arena_abandon(a);
     arena_end(a);
     return off;
 }

@@ -56,13 +56,6 @@ static int await(struct arena *a, struct stream *s, sh32 *count, uint32_t seen, 
     return rc;
 }
 
-/* Whether nobody but this process has the stream any more. */
-static bool alone(struct arena *a, aoff block)
-{
-    if (SH_GET(&block_header(a, block)->refs) > 1) registry_sweep(a);
-    return SH_GET(&block_header(a, block)->refs) <= 1;
-}
-
 int stream_write(struct arena *a, aoff block, struct stream *s, const char *data, int (*gone)(int fd), int fd, int *alones)
 {
     uint64_t size = SH_PEEK(&s->size), slice = FIRST_SLICE_NS;
@@ -81,7 +74,7 @@ int stream_write(struct arena *a, aoff block, struct stream *s, const char *data
         if (reader && owner_is_dead(a, reader)) return AR_OK;
         if (!reader && gone(fd) > 0) return AR_BROKEN;
         /* References are counted by process: once, it may be a thread of this one that has just taken the message. */
-        if (reader || !alone(a, block)) *alones = 0;
+        if (reader || !registry_alone(a, block)) *alones = 0;
         else if (slice >= SLICE_NS && ++*alones >= ALONE_ENOUGH) {
             stream_give_up(s, false);
             return AR_OK;

@@ -11,7 +11,7 @@ aoff sync_condition_new(struct arena *a, aoff lock)
     bool clean = false;
     if (!arena_begin(a)) return 0;
     aoff payload = ref_prepare(a, 32) == AR_OK ? heap_alloc(a, sizeof(struct sync_condition), KIND_CONDITION, &clean) : 0;
-    if (!payload) goto no_memory;
+    if (!payload) return arena_abandon(a);
     struct sync_condition *c = arena_ptr(a, payload);
     SH_INIT(&c->lock, lock);
     SH_INIT(&c->segment, 0);
@@ -20,14 +20,10 @@ aoff sync_condition_new(struct arena *a, aoff lock)
         SH_INIT(&c->entry[i].owner, 0);
         SH_INIT(&c->entry[i].state, 0);
     }
-    if (ref_own_new(a, payload) != AR_OK) goto no_memory;
+    if (ref_own_new(a, payload) != AR_OK) return arena_abandon(a);
     ref_hold(a, lock);
     arena_end(a);
     return payload;
-no_memory:
-    arena_rollback(a);
-    arena_end(a);
-    return 0;
 }
 
 /* Called inside a transaction of the arena, one segment at a time. */
@@ -56,11 +52,7 @@ static bool grow(struct arena *a, struct sync_condition *c)
     bool clean = false;
     if (!arena_begin(a)) return false;
     aoff segment = heap_alloc(a, sizeof(struct cond_segment), KIND_SEGMENT, &clean);
-    if (!segment) {
-        arena_rollback(a);
-        arena_end(a);
-        return false;
-    }
+    if (!segment) return arena_abandon(a);
     struct cond_segment *s = arena_ptr(a, segment);
     SH_INIT(&s->next, SH_PEEK(&c->segment));
     for (int i = 0; i < COND_SEGMENT; i++) {
