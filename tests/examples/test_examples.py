@@ -27,7 +27,7 @@ NEEDS_MODULE = {
     "notebook": "cloudpickle",
 }
 NEEDS_PROGRAM = {"manager_tls": "openssl"}
-LINUX = {"rule_zombies"}
+LINUX = {"log_children", "rule_zombies"}
 # They choose start methods themselves.
 ONCE = {"contexts", "notebook", "rule_globals", "rule_main", "rule_zombies"}
 # On the portable variant a few are enough.
