@@ -6,6 +6,9 @@ import array
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -391,3 +394,17 @@ def test_more_than_two_and_four_gigabytes(size):
         got = reader.recv_bytes()
         assert len(got) == size
         os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(("module", "name"), [("_connection", "_framing"), ("_listener", "os")])
+def test_dropped_when_its_module_is_taken_apart(module: str, name: str) -> None:
+    # As an interpreter without the GIL does at its end.
+    program = textwrap.dedent(f"""
+        import procession_connection as connection
+        import procession_connection.{module} as module
+        ends, listener = connection.Pipe(), connection.Listener(("127.0.0.1", 0))
+        module.{name} = None
+        del ends, listener
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -70,7 +70,8 @@ class Connection:
         self._frames: Any = None
 
     def __del__(self) -> None:
-        if self._handle is not None:
+        # An interpreter without the GIL takes modules apart at its end before the last objects.
+        if self._handle is not None and _framing is not None:
             self.close()
 
     # ---- state -------------------------------------------------------------------------------------------

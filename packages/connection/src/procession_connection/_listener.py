@@ -224,7 +224,7 @@ class Listener:
         self._unlink = Finalize(self, _unlink, (path, address), exitpriority=0)
 
     def __del__(self) -> None:
-        if getattr(self, "_socket", None) is not None:
+        if getattr(self, "_socket", None) is not None and os is not None:  # as Connection's
             self.close()
 
     @property

@@ -53,7 +53,7 @@ class _Chunk:
 
     def __del__(self) -> None:
         # The mapping itself goes with the last ctypes object that stands in it.
-        if self.fd >= 0:
+        if self.fd >= 0 and os is not None:  # None at the end of an interpreter without the GIL
             try:
                 os.close(self.fd)
             except OSError:  # at the interpreter's end
