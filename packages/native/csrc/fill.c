@@ -73,9 +73,11 @@ static int write_pages(struct arena *a, aoff payload, const char *data, uint64_t
 {
     while (*done < size) {
         uint64_t step = size - *done < WRITE_STEP ? size - *done : WRITE_STEP;
+        FAULT_POINT();
         ssize_t n = pwrite(a->fd, data + *done, step, (off_t)(payload + *done));
         if (n < 0 && (errno == ENOMEM || errno == ENOSPC)) return AR_NOMEM;
         if (n <= 0) break;
+        FAULT_BRANCH("fill: written");
         *done += (uint64_t)n;
     }
     return AR_OK;
@@ -89,6 +91,7 @@ int fill_payload(struct arena *a, aoff payload, void *p, const void *data, uint6
         int64_t n = os_copy_into_new_pages((char *)p + head, (const char *)data + head, whole);
         if (n < 0) return AR_NOMEM;
         if (n > 0) {
+            FAULT_BRANCH("fill: copied by the kernel");
             memcpy(p, data, head);
             done = head + (uint64_t)n;
         }

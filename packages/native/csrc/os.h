@@ -43,6 +43,9 @@ void os_punch(int fd, uint64_t from, uint64_t size);                /* gives who
 /* Copies whole pages to mapped pages of a memory file that nobody has touched and nobody else touches meanwhile, several
  * processes at a time.  The bytes copied: all, fewer where pages exist, 0 where it cannot be had, -1: there is no memory. */
 int64_t os_copy_into_new_pages(void *to, const void *from, uint64_t size);
+void os_before_fork(void);                          /* these three around every fork, for what a child must not inherit */
+void os_after_fork_parent(void);
+void os_after_fork_child(void);
 /* Maps the file again, from what is mapped at start, for a process that has lost the descriptor; MAP_FAILED. */
 void *os_map_again(void *start, size_t size);
 void os_leave_out_of_dumps(void *p, size_t size);   /* these three: wishes, of whole pages; errno may change */

@@ -113,6 +113,9 @@ void os_populate(void *p, size_t size)
 }
 
 int64_t os_copy_into_new_pages(void *to UNUSED, const void *from UNUSED, uint64_t size UNUSED) { return 0; }
+void os_before_fork(void) { }
+void os_after_fork_parent(void) { }
+void os_after_fork_child(void) { }
 
 void os_use_huge_pages(void *p UNUSED, size_t size UNUSED) { }
 

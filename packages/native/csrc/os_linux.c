@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -96,32 +97,70 @@ void os_use_huge_pages(void *p, size_t size) { madvise(p, size, MADV_HUGEPAGE); 
 bool os_wipe_on_fork(void *p, size_t size) { return madvise(p, size, MADV_WIPEONFORK) == 0; }
 
 /* The descriptor lives for one call: it speaks of the memory of the process that made it, so a forked child must not use
- * it, and a program may close or replace any descriptor at any time. */
+ * it, and a program may close or replace any descriptor at any time.  A child that another thread forks meanwhile closes its copies. */
+#define UFFDS 16
+
 static _Atomic int uffd_refused;
+static pthread_mutex_t uffd_mutex = PTHREAD_MUTEX_INITIALIZER;
+static int uffds[UFFDS], uffd_count;
+
+void os_before_fork(void) { pthread_mutex_lock(&uffd_mutex); }
+void os_after_fork_parent(void) { pthread_mutex_unlock(&uffd_mutex); }
+void os_after_fork_child(void)
+{
+    while (uffd_count > 0) close(uffds[--uffd_count]);
+    pthread_mutex_init(&uffd_mutex, NULL);
+}
 
 static int open_uffd(void)
 {
     if (uffd_refused) return -1;
-    /* A filter of system calls may kill who asks for one that it does not know. */
-    int fd = prctl(PR_GET_SECCOMP) == 0 ? (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY) : -1;
-    struct uffdio_api api = { .api = UFFD_API };
-    if (fd >= 0 && ioctl(fd, UFFDIO_API, &api) == 0) return fd;
-    if (fd >= 0) close(fd);
-    if (fd >= 0 || (errno != EMFILE && errno != ENFILE)) uffd_refused = 1;
-    return -1;
+    int fd = -1, error = EMFILE;
+    pthread_mutex_lock(&uffd_mutex);
+    if (uffd_count < UFFDS) {
+        /* A filter of system calls may kill who asks for one that it does not know. */
+        fd = prctl(PR_GET_SECCOMP) == 0 ? (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY) : -1;
+        error = errno;
+        struct uffdio_api api = { .api = UFFD_API };
+        if (fd >= 0 && ioctl(fd, UFFDIO_API, &api) < 0) {
+            close(fd);
+            fd = -1;
+            error = EINVAL;
+        }
+        if (fd >= 0) uffds[uffd_count++] = fd;
+    }
+    pthread_mutex_unlock(&uffd_mutex);
+    if (fd < 0 && error != EMFILE && error != ENFILE) uffd_refused = 1;
+    return fd;
+}
+
+static void close_uffd(int fd)
+{
+    pthread_mutex_lock(&uffd_mutex);
+    for (int i = 0; i < uffd_count; i++)
+        if (uffds[i] == fd) {
+            uffds[i] = uffds[--uffd_count];
+            break;
+        }
+    close(fd);
+    pthread_mutex_unlock(&uffd_mutex);
 }
 
 int64_t os_copy_into_new_pages(void *to, const void *from, uint64_t size)
 {
+    FAULT_POINT();
     int fd = open_uffd();
     if (fd < 0) return 0;
+    FAULT_POINT();
     struct uffdio_register range = { .range = { (uintptr_t)to, size }, .mode = UFFDIO_REGISTER_MODE_MISSING };
     uint64_t done = 0;
     int error = ioctl(fd, UFFDIO_REGISTER, &range) == 0 ? 0 : EINVAL;
     while (!error && done < size) {
         struct uffdio_copy copy = { .dst = (uintptr_t)to + done, .src = (uintptr_t)from + done, .len = size - done,
                                     .mode = UFFDIO_COPY_MODE_DONTWAKE };
+        FAULT_POINT();
         error = ioctl(fd, UFFDIO_COPY, &copy) == 0 ? 0 : errno;
+        FAULT_POINT();
         if (copy.copy > 0) {                         /* part of it: a fork or another mapping came between */
             done += (uint64_t)copy.copy;
             error = 0;
@@ -129,7 +168,8 @@ int64_t os_copy_into_new_pages(void *to, const void *from, uint64_t size)
             error = 0;
     }
     ioctl(fd, UFFDIO_UNREGISTER, &range.range);
-    close(fd);
+    FAULT_POINT();
+    close_uffd(fd);
     return error == ENOMEM || error == ENOSPC ? -1 : (int64_t)done;
 }
 

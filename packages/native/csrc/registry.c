@@ -426,7 +426,7 @@ static bool copy_references(struct arena *a, bool ready, uint32_t slot)
     return copied;
 }
 
-static void before_fork(void)
+static void prepare_child(void)
 {
     struct arena *a = process_arena;
     if (!a || !a->self) return;
@@ -442,8 +442,15 @@ static void before_fork(void)
     forking.copied = copied;
 }
 
+static void before_fork(void)
+{
+    prepare_child();
+    os_before_fork();
+}
+
 static void after_fork_parent(void)
 {
+    os_after_fork_parent();
     struct arena *a = process_arena;
     if (!a || !a->self) return;
     forked.slot = forking.slot;
@@ -476,6 +483,7 @@ static void leave_slot(struct arena *a)
 
 static void after_fork_child(void)
 {
+    os_after_fork_child();
     struct arena *a = process_arena;
     if (!a || !a->self) return;
     pthread_mutex_init(&a->map_mutex, NULL);
