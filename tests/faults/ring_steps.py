@@ -15,6 +15,8 @@ import os
 import select
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -185,6 +187,111 @@ def run_long(name: str, duplex: bool, kills_sender: bool) -> None:
     print(name, k - 1, file=sys.stderr, flush=True)
 
 
+def second_reader(reader: Any, results: int) -> None:
+    """Stopped until the first one is dead; then it takes all that there is."""
+    core.fault_set(0)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    sizes = []
+    try:
+        while True:
+            message = reader.recv_bytes()
+            require(message == LONG[: len(message)], "a message is damaged")
+            sizes.append(len(message))
+    except EOFError:
+        os.write(results, json.dumps(sizes).encode())
+    os._exit(0)
+
+
+def first_reader(reader: Any, k: int, forks: bool, told: int, results: int, go: int) -> None:
+    """It takes one message, in a thread where it *forks* the second reader meanwhile, and dies at the k-th step."""
+
+    def read() -> None:
+        os._exit(0 if reader.recv_bytes() == LONG else 1)
+
+    if forks:
+        threading.Thread(target=read).start()
+        pid = os.fork()
+        if pid == 0:
+            os.close(told)
+            second_reader(reader, results)
+        os.close(results)
+        os.write(told, pid.to_bytes(4, "little"))
+        core.fault_set(k)
+        os.write(go, b"g")
+        signal.pause()
+    os.close(results)
+    core.fault_set(k)
+    os.write(go, b"g")
+    read()
+
+
+def stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"
+
+
+def run_two_readers(name: str, duplex: bool, forks: bool) -> None:
+    """The first reader of an end dies with a stream in its hands; the second one, perhaps its child, goes on."""
+    k = 1 - STRIDE
+    ended = False
+    while not ended:
+        k += STRIDE if k < 40 else 7 * STRIDE  # a piece is like the one before it
+        label = f"{name}, step {k}"
+        start = used()
+        reader, writer = Pipe(duplex)
+        told_in, told_out = os.pipe()
+        go_in, go_out = os.pipe()
+        results_in, results_out = os.pipe()
+        second = 0
+        if not forks:
+            second = os.fork()
+            if second == 0:
+                writer.close()
+                second_reader(reader, results_out)
+        first = os.fork()
+        if first == 0:
+            writer.close()
+            first_reader(reader, k, forks, told_out, results_out, go_out)
+        for fd in (told_out, results_out, go_out):
+            os.close(fd)
+        reader.close()
+        os.read(go_in, 1)
+        other = second or int.from_bytes(os.read(told_in, 4), "little")
+        while not stopped(other):
+            time.sleep(0.0005)
+        codes: list[int] = []
+
+        def go_on(first: int = first, other: int = other, codes: list[int] = codes) -> None:
+            codes.append(reap(first))
+            os.kill(other, signal.SIGCONT)
+
+        watcher = threading.Thread(target=go_on)
+        watcher.start()
+        writer.send_bytes(LONG)
+        writer.send_bytes(LONG[:5])
+        writer.close()
+        watcher.join()
+        with open(results_in, "rb") as file:
+            sizes = json.loads(file.read() or b"null")
+        if second:
+            reap(second)
+        os.close(told_in)
+        os.close(go_in)
+        ended = codes == [0]
+        require(ended or codes == [-signal.SIGKILL], f"{label}: exit code {codes}")
+        require(sizes == [5] or (not ended and sizes == [len(LONG), 5]), f"{label}: {sizes}")
+        del reader, writer
+        begun = time.monotonic()
+        while used() != start:
+            require(
+                time.monotonic() - begun < PATIENCE, f"{label}: {used() - start} bytes are not given back"
+            )
+            time.sleep(0.001)
+        require(core.check() is None, f"{label}: {core.check()}")
+    SEEN[name] = k - 1
+    print(name, k - 1, file=sys.stderr, flush=True)
+
+
 core.ensure()
 for duplex in (True, False):
     for i in range(4):
@@ -214,5 +321,7 @@ for duplex in (True, False):
     run(f"{way}: close", duplex, [4], lambda r, w: (r.close(), w.close()), [], 0)
     run_long(f"{way}: the sender of a stream", duplex, True)
     run_long(f"{way}: the receiver of a stream", duplex, False)
+    kind = "a reader of a stream that has forked" if duplex else "one of two readers of a stream"
+    run_two_readers(f"{way}: {kind}", duplex, duplex)
 run("make and drop", False, [], drop, [], 0)
 print(json.dumps(SEEN))

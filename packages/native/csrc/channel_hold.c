@@ -85,7 +85,8 @@ static void sleep_until_needed(struct channel *c)
         SH_FENCE(); /* t_sleeping before t_head; pairs with wake_worker */
         uint64_t tail = SH_PEEK(&c->t_tail), head = SH_GET(&c->t_head);
         struct record *r = ring_peek(channel_tasks(c), SH_PEEK(&c->task_size), head, &tail);
-        if (r == NULL) os_wait(&c->t_bell, seen, UINT64_MAX);
+        FAULT_POINT();
+        if (r == NULL) os_wait(&c->t_bell, seen, OS_FOREVER);
         SH_SET(&c->t_sleeping, 0);
         if (r == NULL) continue;
         if (is_last(r, held.stop)) _exit(0);
@@ -100,6 +101,7 @@ static void hold(void)
     sigset_t open, mask;
     registry_set_name(process_arena, held.name);
     take_signals(old, taken);
+    FAULT_POINT();
     sigemptyset(&open);
     sigaddset(&open, ORPHANED);
     pthread_sigmask(SIG_UNBLOCK, &open, &mask);
@@ -107,8 +109,10 @@ static void hold(void)
     int watch = -1;
     if (held.life_read >= 0 && dup2(held.life_read, held.life_write) >= 0) {
         fcntl(held.life_write, F_SETFD, FD_CLOEXEC);
+        FAULT_POINT();
         watch = os_die_when_closed(held.life_read);
     }
+    FAULT_POINT();
     /* It comes when the thread that forked ends, too, which does no harm. */
     if (os_signal_at_parents_end(ORPHANED)) {
         sleep_until_needed(held.channel);
@@ -118,7 +122,9 @@ static void hold(void)
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     /* SIGINT stays ignored, which is also what the worker asks Python for: in between, Python's handlers after forks run. */
     taken[SIGINT] = 0;
+    FAULT_POINT();
     give_signals_back(old, taken);
+    FAULT_POINT();
 }
 
 static void after_fork_parent(void) { coming.channel = NULL; }

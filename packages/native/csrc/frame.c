@@ -15,7 +15,11 @@
 #include <unistd.h>
 
 /* The kernel moves at most this much in one call; asking for more is allowed, but not for more than SSIZE_MAX. */
+#ifndef PROCESSION_FAULTS
 #define ONE_CALL ((size_t)0x7ffff000)
+#else
+#define ONE_CALL ((size_t)64 << 10)             /* so that tests can kill in the middle of a message */
+#endif
 
 /* Frames up to here are copied together for the kernel. */
 #define FRAME_SMALL 512
@@ -94,6 +98,7 @@ int frame_write(struct frame_out *f)
         if (left > ONE_CALL) left = ONE_CALL;
         if (left) v[count++] = (struct iovec){ (char *)f->data + at, left };
         ssize_t n;
+        FAULT_POINT();
         size_t whole = total - f->done;
         if (f->fd_count == 0 && f->kind != FRAME_PIPE && with_head && whole <= FRAME_SMALL) {
             char small[FRAME_SMALL];             /* to copy it costs less than to have the kernel look at a list */
@@ -115,6 +120,7 @@ int frame_write(struct frame_out *f)
             }
             n = sendmsg(f->fd, &m, OS_SEND_FLAGS);
         }
+        FAULT_POINT();
         if (n < 0) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) return FRAME_ERRNO;
             if (wait_until(f->fd, POLLOUT) < 0) return FRAME_ERRNO;
@@ -201,7 +207,9 @@ static ssize_t receive(struct frame_in *f, char *to, size_t size)
         if (n) return n;
     }
     for (;;) {
+        FAULT_POINT();
         ssize_t n = take(f, to, size);
+        FAULT_POINT();
         if (n >= 0) return n;
         if (errno != EAGAIN && errno != EWOULDBLOCK) return FRAME_ERRNO;
         if (wait_until(f->fd, POLLIN) < 0) return FRAME_ERRNO;
@@ -251,8 +259,10 @@ int frame_fill(int fd, enum frame_kind kind, char *to, size_t size, size_t *done
 {
     while (*done < size) {
         size_t left = size - *done < ONE_CALL ? size - *done : ONE_CALL;
+        FAULT_POINT();
         ssize_t n = kind == FRAME_PIPE ? read(fd, to + *done, left)
                                        : recv(fd, to + *done, left, kind == FRAME_PACKET ? 0 : MSG_WAITALL);
+        FAULT_POINT();
         if (n > 0) {
             *done += (size_t)n;
             if (kind != FRAME_PIPE && kind != FRAME_PACKET && (size_t)n < left) {
