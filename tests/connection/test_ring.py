@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import pickle
 import select
@@ -566,47 +565,3 @@ def test_nothing_is_left_behind(leak_check):
         use(True)
         use(False)
     assert used() == before
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("how", ["recv", "poll", "wait"])
-def test_readers_of_one_end_are_all_woken(ends, how):
-    reader, writer = ends
-    answers_in, answers_out = os.pipe()
-    children = []
-    for _ in range(3):
-        pid = os.fork()
-        if not pid:
-            try:
-                while True:
-                    if how == "poll":
-                        reader.poll(None)
-                    elif how == "wait":
-                        wait([reader])
-                    if how == "recv" or reader.poll(0):
-                        with contextlib.suppress(EOFError):
-                            os.write(answers_out, b"%d;" % reader.recv())
-                            time.sleep(0.02)  # busy, so that others have to take the next
-            finally:
-                os._exit(0)
-        children.append(pid)
-    try:
-        sleeping = [f"/proc/{pid}/stat" for pid in children]
-        taken = []
-        for round in range(20):
-            while not all(open(path).read().rpartition(")")[2].split()[0] == "S" for path in sleeping):
-                time.sleep(0.001)
-            began = time.monotonic()
-            for number in range(2):
-                writer.send(2 * round + number)
-            text = b""
-            while text.count(b";") < 2:
-                text += os.read(answers_in, 100)
-            taken.append(time.monotonic() - began)
-        assert sorted(taken)[10] < 0.2, taken  # a look after a time slice takes 0.25 s
-    finally:
-        for pid in children:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        os.close(answers_in)
-        os.close(answers_out)

@@ -45,7 +45,7 @@ void fault_set_in_child(long k, int signal_number)
 }
 
 static _Atomic long refused_at, mappings;
-static _Atomic bool no_slot;
+static _Atomic bool no_slot, endless;
 
 void fault_refuse(long k)
 {
@@ -61,6 +61,9 @@ bool fault_refused(void)
 
 void fault_refuse_slots(bool on) { no_slot = on; }
 bool fault_no_slot(void) { return no_slot; }
+
+void fault_endless_slices(bool on) { endless = on; }
+uint64_t fault_slice(uint64_t ns) { return endless ? UINT64_MAX : ns; }
 
 void fault_point(void)
 {

@@ -12,6 +12,7 @@ void fault_set_in_child(long k, int signal_number);
 /* From now the k-th window that is to be mapped here, and every later one, is refused; 0: none is. */
 void fault_refuse(long k);
 void fault_refuse_slots(bool on);           /* no slot is free for a child */
+void fault_endless_slices(bool on);         /* sleepers look for deaths no more */
 const char *fault_branch_name(int i);       /* NULL: no more */
 uint64_t fault_branch_count(int i);
 #endif

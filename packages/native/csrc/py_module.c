@@ -116,6 +116,7 @@ FAULT(py_fault_set, fault_set(k))
 FAULT(py_fault_stop, (fault_set_in_child(k, SIGSTOP), fault_set(k)))
 FAULT(py_fault_refuse, fault_refuse(k))
 FAULT(py_fault_refuse_slots, fault_refuse_slots(k))
+FAULT(py_fault_endless_slices, fault_endless_slices(k))
 static PyObject *py_fault_set_in_child(PyObject *Py_UNUSED(m), PyObject *args)
 {
     long k;
@@ -152,6 +153,8 @@ static PyMethodDef methods[] = {
     { "fault_stop", py_fault_stop, METH_O, "fault_stop(k): stop (SIGSTOP) at the k-th store to shared memory from now." },
     { "fault_refuse", py_fault_refuse, METH_O, "fault_refuse(k): refuse the k-th mapping of a window from now, and all after it; 0: none." },
     { "fault_refuse_slots", py_fault_refuse_slots, METH_O, "fault_refuse_slots(on): no slot is free for a child." },
+    { "fault_endless_slices", py_fault_endless_slices, METH_O,
+      "fault_endless_slices(on): sleepers are woken by others, or not at all; deaths are not noticed." },
     { "fault_forget", py_fault_forget, METH_NOARGS, "fault_forget(): forget all windows but the first, as if they had never been used here." },
     { "fault_branches", py_fault_branches, METH_NOARGS, "fault_branches(): how often each repair branch was taken, in all processes." },
 #endif

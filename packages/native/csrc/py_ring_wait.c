@@ -75,7 +75,7 @@ static int ask(struct many *m, uint64_t deadline, bool rings)
         } else {
             uint64_t now = clock_ns(), left = deadline > now ? deadline - now : 0;
             late = left == 0;
-            if (rings && left > LOOK_NS) left = LOOK_NS;
+            if (rings && left > FAULT_SLICE(LOOK_NS)) left = FAULT_SLICE(LOOK_NS);
             bool forever = deadline == WAIT_FOREVER && !rings;
             Py_BEGIN_ALLOW_THREADS
             n = os_poll(m->fds, (nfds_t)m->size, forever ? OS_FOREVER : left);

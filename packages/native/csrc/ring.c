@@ -215,8 +215,9 @@ static int rest(struct arena *a, struct ring *r, int fd, enum frame_kind kind, u
             return AR_OK;
         }
     }
-    bool sliced = left > *slice;
-    if (sliced) left = *slice;
+    uint64_t most = FAULT_SLICE(*slice);
+    bool sliced = left > most;
+    if (sliced) left = most;
     struct pollfd p = { .fd = fd, .events = POLLIN | OS_POLL_ENDED };
     int n = os_poll(&p, 1, left);
     if (deadline) ring_awake(r);

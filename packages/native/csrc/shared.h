@@ -34,12 +34,16 @@ void fault_branch(const char *name);
 /* Whether this test wants a mapping to be refused. */
 bool fault_refused(void);
 bool fault_no_slot(void);
+/* How long a sleeper sleeps before it looks for a death: for ever, if this test says so, since no wake-up may need that look. */
+uint64_t fault_slice(uint64_t ns);
+#define FAULT_SLICE(ns) fault_slice(ns)
 #define FAULT_REFUSED() fault_refused()
 #define FAULT_NO_SLOT() fault_no_slot()
 #define FAULT_POINT() fault_point()
 #define FAULT_BRANCH(name) fault_branch(name)
 #else
 #define FAULT_POINT() ((void)0)
+#define FAULT_SLICE(ns) (ns)
 #define FAULT_REFUSED() false
 #define FAULT_NO_SLOT() false
 #define FAULT_BRANCH(name) ((void)0)

@@ -9,6 +9,7 @@
 
 int futex_wait_slice(sh32 *p, uint32_t expected, uint64_t deadline, uint64_t slice_ns)
 {
+    slice_ns = FAULT_SLICE(slice_ns);
     if (deadline == WAIT_FOREVER && slice_ns < (uint64_t)1000000000) {
         /* The usual case needs no clock: a relative time, which a signal ends as well. */
         int r = os_wait(p, expected, slice_ns);
