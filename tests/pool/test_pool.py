@@ -281,6 +281,26 @@ def test_wrong_arguments() -> None:
             pool.imap(tasks.square, 5)  # type: ignore[arg-type]
 
 
+class Four:
+    """An integer of another kind, as numpy's are."""
+
+    def __index__(self) -> int:
+        return 4
+
+
+def test_integers_of_other_kinds() -> None:
+    four: Any = Four()
+    with Pool(four) as pool:
+        assert len(pool._pool) == 4
+        assert pool.map(tasks.square, range(9), four) == [x * x for x in range(9)]
+        assert list(pool.imap(tasks.square, range(9), four)) == [x * x for x in range(9)]
+        for wrong in (1.5, "4"):
+            with pytest.raises(TypeError, match="^chunksize must be an int"):
+                pool.map(tasks.square, range(9), wrong)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match="^chunksize must be an int"):
+                pool.imap(tasks.square, range(9), wrong)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("option", "values", "error"),
     [

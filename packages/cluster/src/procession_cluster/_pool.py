@@ -13,6 +13,7 @@ from procession_pool import CancelledError, SoftTimeoutError
 from procession_pool._errors import PoolPicklingError
 from procession_pool._executor import PoolExecutor
 from procession_pool._policy import Policy, check_names
+from procession_pool._pool import as_int
 from procession_pool._progress import reporter
 from procession_pool._task_context import watched
 from procession_pool._worker import adopt_state
@@ -77,8 +78,8 @@ class Pool:
         daemon: bool = True,
         **others: Any,
     ) -> None:
-        if processes is not None and not isinstance(processes, int):
-            raise TypeError(f"the number of processes must be an int, not {processes!r}")
+        if processes is not None:
+            processes = as_int(processes, "the number of processes must be an int")
         if processes is not None and processes < 1:
             raise ValueError(f"Number of processes must be at least 1, not {processes}")
         if initializer is not None and not callable(initializer):
@@ -224,8 +225,7 @@ class Pool:
         items = list(iterable)
         if chunksize is None:
             chunksize = min(-(-len(items) // (self._processes * 4)), _LARGEST_CHUNK)
-        elif not isinstance(chunksize, int):
-            raise TypeError(f"chunksize must be an int or None, not {chunksize!r}")
+        chunksize = as_int(chunksize, "chunksize must be an int or None")
         report = reporter(progress, len(items)) if progress else None
         result = AsyncResult(self, len(items), callback, error_callback, report)
         self._submit(result, call, items, max(1, chunksize))
@@ -296,6 +296,7 @@ class Pool:
         options: Mapping[str, Any] | None = None,
     ) -> IMapIterator:
         self._check()
+        chunksize = as_int(chunksize, "chunksize must be an int")
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         if buffersize is not None and not isinstance(buffersize, int):

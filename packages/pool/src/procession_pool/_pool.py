@@ -106,7 +106,7 @@ class Pool:
         self._ctx = context if context is not None else default_context()
         if processes is None:
             processes = default_size()
-        _check_size(processes)
+        processes = _checked_size(processes)
         if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
             raise ValueError(f"maxtasksperchild must be a positive int or None, not {maxtasksperchild!r}")
         if initializer is not None and not callable(initializer):
@@ -332,9 +332,7 @@ class Pool:
             if extra:
                 chunksize += 1
             chunksize = min(chunksize, _LARGEST_CHUNK)
-        elif not isinstance(chunksize, int):
-            raise TypeError(f"chunksize must be an int or None, not {chunksize!r}")
-        chunksize = max(1, chunksize)
+        chunksize = max(1, as_int(chunksize, "chunksize must be an int or None"))
         if policy is not None and policy.special:
             chunksize = 1
         engine = self._engine
@@ -411,6 +409,7 @@ class Pool:
         options: Mapping[str, Any],
     ) -> Any:
         self._check_running()
+        chunksize = as_int(chunksize, "chunksize must be an int")
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize:n}")
         if buffersize is not None and not isinstance(buffersize, int):
@@ -543,7 +542,7 @@ class Pool:
         Raises ValueError for a number below 1, or if the pool is closed.
         """
         self._check_running()
-        _check_size(processes)
+        processes = _checked_size(processes)
         engine = self._engine
         engine.enter()
         try:
@@ -574,11 +573,19 @@ class Pool:
         return f"<{type(self).__module__}.{type(self).__qualname__} state={self._state} pool_size={len(self._pool)}>"
 
 
-def _check_size(processes: int) -> None:
-    if not isinstance(processes, int):
-        raise TypeError(f"the number of processes must be an int, not {processes!r}")
-    if processes < 1:
-        raise ValueError(f"Number of processes must be at least 1, not {processes}")
+def as_int(value: Any, rule: str) -> int:
+    """Return *value*, which may be of another type of integers (numpy's). Raises TypeError with *rule* for others."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{rule}, not {value!r}") from None
+
+
+def _checked_size(processes: Any) -> int:
+    number = as_int(processes, "the number of processes must be an int")
+    if number < 1:
+        raise ValueError(f"Number of processes must be at least 1, not {number}")
+    return number
 
 
 def _checked_bytes(limit: Any) -> int:

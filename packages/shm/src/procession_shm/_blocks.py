@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from procession_core import current_transfer, default_reducer
 
 from ._native import native
@@ -37,10 +39,13 @@ def set_memory_limit(size: int | None) -> None:
     Raises TypeError for what is not an int, ValueError for a negative size. Does nothing without the C core, where
     memory is each object's own.
     """
-    if size is not None and not isinstance(size, int):
-        raise TypeError(f"the limit must be a number of bytes or None, not {size!r}")
-    if size is not None and size < 0:
-        raise ValueError(f"the limit must be 0 or more bytes or None, not {size}")
+    if size is not None:
+        try:
+            size = index(size)
+        except TypeError:
+            raise TypeError(f"the limit must be a number of bytes or None, not {size!r}") from None
+        if size < 0:
+            raise ValueError(f"the limit must be 0 or more bytes or None, not {size}")
     if native is not None:
         native.set_limit(size)
 
