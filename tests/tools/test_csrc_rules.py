@@ -37,7 +37,7 @@ def test_only_the_platform_layer_names_a_system(path: Path) -> None:
 
 
 PRIVATE = re.compile(
-    r"repairs|spin_limit|window\[|bells\.stop|passed|armed|&pass\b|&in_place\b|in_transaction|&mappings\b|->mapped\b|&bits\["
+    r"repairs|spin_limit|window\[|bells\.stop|passed|armed|&pass\b|&in_place\b|in_transaction|&mappings\b|->mapped\b|&bits\[|&noted\["
 )
 
 

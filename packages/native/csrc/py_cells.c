@@ -31,8 +31,8 @@ PyObject *cell_load(enum cell_kind kind, const char *p)
     case CELL_U16: return PyLong_FromLong(LOAD(uint16_t, p));
     case CELL_U32: return PyLong_FromUnsignedLong(LOAD(uint32_t, p));
     case CELL_U64: return PyLong_FromUnsignedLongLong(LOAD(uint64_t, p));
-    case CELL_F32: __atomic_load((const float *)p, &f, __ATOMIC_ACQUIRE); return PyFloat_FromDouble((double)f);
-    case CELL_F64: __atomic_load((const double *)p, &d, __ATOMIC_ACQUIRE); return PyFloat_FromDouble(d);
+    case CELL_F32: LOAD_REAL(float, p, &f); return PyFloat_FromDouble((double)f);
+    case CELL_F64: LOAD_REAL(double, p, &d); return PyFloat_FromDouble(d);
     case CELL_CHAR: return PyBytes_FromStringAndSize(p, 1);
     case CELL_BOOL: return PyBool_FromLong(LOAD(uint8_t, p));
     case CELL_OTHER: break;
@@ -62,8 +62,8 @@ int cell_store(enum cell_kind kind, char *p, PyObject *value)
             return 0;
         }
         float narrow = (float)v;
-        if (kind == CELL_F64) __atomic_store((double *)p, &v, __ATOMIC_RELEASE);
-        else __atomic_store((float *)p, &narrow, __ATOMIC_RELEASE);
+        if (kind == CELL_F64) STORE_REAL(double, p, &v);
+        else STORE_REAL(float, p, &narrow);
         return 1;
     }
     if (kind == CELL_CHAR) {

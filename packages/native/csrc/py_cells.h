@@ -24,6 +24,9 @@ enum cell_kind { CELL_OTHER = 0, CELL_I8, CELL_I16, CELL_I32, CELL_I64, CELL_U8,
 
 #define LOAD(type, p) __atomic_load_n((type *)(p), __ATOMIC_ACQUIRE)
 #define STORE(type, p, v) __atomic_store_n((type *)(p), (type)(v), __ATOMIC_RELEASE)
+/* The same of floats: from and to a variable of that type. */
+#define LOAD_REAL(type, p, v) __atomic_load((const type *)(p), v, __ATOMIC_ACQUIRE)
+#define STORE_REAL(type, p, v) __atomic_store((type *)(p), v, __ATOMIC_RELEASE)
 
 PyObject *cell_load(enum cell_kind kind, const char *p);
 /* 1: stored; 0: not a value that is converted here (ask ctypes); -1: exception. */
