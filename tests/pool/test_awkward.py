@@ -281,6 +281,23 @@ def test_a_pool_that_finds_no_descriptors_leaves_nothing() -> None:
     assert not procession_process.active_children()
 
 
+def test_dropping_an_ended_pool_runs_nothing_that_could_lose_an_interrupt() -> None:
+    """An interrupt that comes while a finaliser begins or runs is printed and lost; descriptors take long to close."""
+    pool: Any = Pool(2, context=FORK)
+    assert pool.map(abs, [-1, 2]) == [1, 2]
+    pool.terminate()
+    pool.join()
+    called: list[str] = []
+    sys.setprofile(
+        lambda frame, event, _: called.append(frame.f_code.co_qualname) if event == "call" else None
+    )
+    try:
+        del pool
+    finally:
+        sys.setprofile(None)
+    assert not [name for name in called if "Popen" in name or "StackFile" in name]
+
+
 def test_a_task_may_lose_its_folder(tmp_path: Path) -> None:
     with Pool(1, context=FORK) as pool:
         folder = tmp_path / "lost"

@@ -274,3 +274,24 @@ def test_sequence_leaves_nothing(method, leak_check):
     leak_check.rebase()
     for _ in range(10):
         once()
+
+
+@pytest.mark.linux_only
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="elsewhere a descriptor's owner is Python")
+def test_dropping_an_ended_process_runs_nothing_that_could_lose_an_interrupt(method):
+    process = getattr(pp, f"{method.title().replace('server', 'Server')}Process")(target=nothing)
+    process.start()
+    process.join()
+    sentinel = process.sentinel
+    pp.active_children()
+    called = []
+    sys.setprofile(
+        lambda frame, event, _: called.append(frame.f_code.co_qualname) if event == "call" else None
+    )
+    try:
+        del process
+    finally:
+        sys.setprofile(None)
+    assert not [name for name in called if "Popen" in name]
+    with pytest.raises(OSError):
+        os.fstat(sentinel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._deadline import check_timeout, deadline_after, remaining
+from ._descriptor import owner
 from ._errors import (
     AuthenticationError,
     BufferTooShort,
@@ -108,6 +109,7 @@ __all__ = (
     "is_exiting",
     "log_to_stderr",
     "native_requested",
+    "owner",
     "register",
     "register_after_fork",
     "remaining",

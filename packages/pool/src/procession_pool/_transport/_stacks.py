@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from procession_core import current_transfer
+from procession_core import current_transfer, owner
 
 try:
     import _signal  # type: ignore[import-not-found] # not `signal`, which imports enum
@@ -34,9 +34,11 @@ class StackFile:
         # Here and not in each forked worker.
         import faulthandler  # noqa: F401
 
-        self.fd = -1
-        if sys.platform == "linux":
-            self.fd = os.memfd_create("procession-stack")
+        self._own(os.memfd_create("procession-stack") if sys.platform == "linux" else -1)
+
+    def _own(self, fd: int) -> None:
+        self.fd = fd
+        self._owner = None if fd < 0 else owner(fd)
 
     def read(self) -> str | None:
         """Return what was written."""
@@ -57,13 +59,9 @@ class StackFile:
 
     def close(self) -> None:
         """Close the pool's descriptor."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def __del__(self) -> None:
-        if self.fd >= 0 and os is not None:  # None at the end of an interpreter without the GIL
-            self.close()
+        self.fd = -1
+        if self._owner is not None:
+            self._owner.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         transfer = current_transfer()
@@ -74,5 +72,5 @@ class StackFile:
 def rebuild_stack_file(token: Any) -> StackFile:
     """In the worker: the file that was sent."""
     file = StackFile.__new__(StackFile)
-    file.fd = -1 if token is None else token.detach()
+    file._own(-1 if token is None else token.detach())
     return file

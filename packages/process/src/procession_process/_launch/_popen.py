@@ -11,6 +11,8 @@ if sys.platform == "win32":
 import select  # noqa: F401 -- join() needs it, and may come when no descriptor is left to load it with
 from _thread import allocate_lock
 
+from procession_core import owner
+
 from .._death import Death, examine
 from .._native import note_exit
 from .._tree import terminate_tree
@@ -62,10 +64,22 @@ class BasePopen:
     _sentinel_is_pidfd = True
     _stack_fd = -1
     _death: Death | None = None
+    _sentinel_owner: Any = None
+    _stack_owner: Any = None
 
     def __init__(self, process: Any) -> None:
         self._lock = allocate_lock()
-        self._launch(process)
+        try:
+            self._launch(process)
+        finally:
+            self._own()
+
+    def _own(self) -> None:
+        """Close the descriptors with this object. It has no ``__del__``: an interrupt in that would be lost."""
+        if self.sentinel >= 0 and self._sentinel_owner is None:
+            self._sentinel_owner = owner(self.sentinel)
+        if self._stack_fd >= 0 and self._stack_owner is None:
+            self._stack_owner = owner(self._stack_fd)
 
     def _launch(self, process: Any) -> None:
         """Start the child and set ``pid`` and ``sentinel``."""
@@ -75,10 +89,12 @@ class BasePopen:
         try:
             if sys.platform != "linux":
                 raise OSError("descriptors of processes need Linux")
-            self.sentinel = os.pidfd_open(pid)
+            sentinel = os.pidfd_open(pid)
         except OSError:
             undo(pid)
             raise
+        self._sentinel_owner = owner(sentinel)
+        self.sentinel = sentinel
         self.pid = pid
 
     # ---- the end -------------------------------------------------------------------------------------------
@@ -174,14 +190,10 @@ class BasePopen:
 
     def close(self) -> None:
         """Close the descriptors."""
-        if self.sentinel >= 0:
-            os.close(self.sentinel)
-            self.sentinel = -1
-        if self._stack_fd >= 0:
-            os.close(self._stack_fd)
-            self._stack_fd = -1
-
-    def __del__(self) -> None:
-        # An interpreter without the GIL takes modules apart at its end before the last objects.
-        if os is not None:
-            self.close()
+        self._own()
+        self.sentinel = self._stack_fd = -1
+        owners = self._sentinel_owner, self._stack_owner
+        self._sentinel_owner = self._stack_owner = None
+        for each in owners:
+            if each is not None:
+                each.close()
