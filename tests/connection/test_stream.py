@@ -237,9 +237,9 @@ def stopped_soon():
         raise Stop
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with pytest.raises(Stop):
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
