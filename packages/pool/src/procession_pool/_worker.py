@@ -293,6 +293,11 @@ class _MemoryLimit:
     no use. Nor has a worker that a task has left without memory, until it is replaced.
     """
 
+    _set: Callable[[], object]
+    _loosen: Callable[[], object]
+    lift: Callable[[], object]
+    _exhausted: bool
+
     def __init__(self, limit: int) -> None:
         if sys.platform == "win32":
             raise NotSupportedError("Windows cannot limit the memory of a worker: leave out memory_limit")
@@ -307,7 +312,7 @@ class _MemoryLimit:
 
         self._set = sets(limit)
         self._loosen = sets(limit + _SLACK)
-        self.lift: Callable[[], object] = partial(resource.setrlimit, kind, (hard, hard))
+        self.lift = partial(resource.setrlimit, kind, (hard, hard))
         self._exhausted = False
         self.rest()
 

@@ -34,7 +34,10 @@ class StackFile:
         # Here and not in each forked worker.
         import faulthandler  # noqa: F401
 
-        self._own(os.memfd_create("procession-stack") if sys.platform == "linux" else -1)
+        if sys.platform == "linux":
+            self._own(os.memfd_create("procession-stack"))
+        else:
+            self._own(-1)
 
     def _own(self, fd: int) -> None:
         self.fd = fd
