@@ -57,6 +57,14 @@ def alias_scripts() -> None:
             while args[count].startswith("-") and args[count] not in ("-c", "-m", "-"):
                 count += 2 if args[count] in ("-W", "-X") else 1
             args = (*args[:count], "-m", "procession", *args[count:])
+        if "-S" in args:  # without the folder in which the package is installed
+            import procession
+
+            folders = [
+                os.path.dirname(os.path.dirname(procession.__file__)),
+                os.environ.get("PYTHONPATH", ""),
+            ]
+            env.setdefault("PYTHONPATH", os.pathsep.join(filter(None, folders)))
         # Without any variable it would add -E, and PYTHONPATH with the package would not count.
         return start(*args, __isolated=False, **{"CONFORMANCE": "1", **env})
 

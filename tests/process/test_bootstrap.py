@@ -38,6 +38,50 @@ print(sorted(map(repr, set(seen))))
 """
 
 
+BESIDE_THREADS = """
+import os, sys, threading
+import procession_process as pp
+
+def nested():
+    process = pp.ForkServerProcess(target=os.getpid)
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name.endswith("_launch._forkserver") and not loading.is_set():
+            loading.set()
+            may_load.wait()
+
+loading, may_load = threading.Event(), threading.Event()
+sys.meta_path.insert(0, Slow())
+
+if __name__ == "__main__":
+    pp.ForkProcess(target=os.getpid).start()
+    other = pp.ForkServerProcess(target=os.getpid)
+    thread = threading.Thread(target=other.start)
+    thread.start()
+    loading.wait()
+    # Comes late enough for a fork that does not wait.
+    threading.Timer(0.5, may_load.set).start()
+    process = pp.ForkProcess(target=nested)
+    process.start()
+    process.join(30)
+    print(process.exitcode)
+    process.kill()
+    thread.join()
+    other.join()
+"""
+
+
+@pytest.mark.skipif("forkserver" not in get_all_start_methods(), reason="needs the fork server")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_waits_for_a_launcher_that_another_thread_loads() -> None:
+    done = subprocess.run([sys.executable, "-c", BESIDE_THREADS], capture_output=True, text=True, timeout=90)
+    assert done.stdout == "0\n", done.stderr
+
+
 @pytest.mark.parametrize("second", get_all_start_methods())
 @pytest.mark.parametrize("first", get_all_start_methods())
 def test_each_child_knows_how_it_was_started(first: str, second: str, tmp_path: object) -> None:

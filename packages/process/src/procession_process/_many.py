@@ -18,7 +18,7 @@ if sys.platform == "win32":
 from . import _children, _life
 from ._bootstrap import flush_streams
 from ._death import new_stack_file, watch_memory
-from ._launch._fork import Popen, collect_young, get_ready
+from ._launch._fork import Popen, choose_fork, collect_young, get_ready
 from ._launch._popen import check_room
 from ._launch._stdin import prepare_stdin
 from ._methods import default_method, have_pidfd
@@ -109,7 +109,7 @@ def _fork_all(
     ]
     collect_young()
     check_room(len(popens))
-    fork = os.fork
+    fork = choose_fork()
     pids: list[int] = []
     try:
         for (run, arguments), prepare in zip(births, before, strict=False):

@@ -9,6 +9,7 @@ child that starts none needs none.
 from __future__ import annotations
 
 import sys
+from _thread import allocate_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if sys.platform == "win32":
 else:
     MODULES = {"fork": "._fork", "forkserver": "._forkserver", "spawn": "._spawn"}
 _loaded: dict[str, Any] = {}
+loading = allocate_lock()
+"""Held while a launcher is loaded, and around a fork beside threads: in the child nobody would end what another thread
+has begun, and the interpreter's lock of that module would be held for ever."""
 
 
 def launch(process: Any, method: str) -> Any:
@@ -31,6 +35,11 @@ def launch(process: Any, method: str) -> Any:
         if method not in MODULES:
             raise ValueError(f"cannot find context for {method!r}; allowed are {', '.join(sorted(MODULES))}")
         if method == "forkserver":
-            __import__(f"{__name__}._boot", fromlist=("begin",)).begin()
-        popen = _loaded[method] = __import__(__name__ + MODULES[method], fromlist=("Popen",)).Popen
+            _load("._boot", "begin")()
+        popen = _loaded[method] = _load(MODULES[method], "Popen")
     return popen(process)
+
+
+def _load(module: str, name: str) -> Any:
+    with loading:
+        return getattr(__import__(__name__ + module, fromlist=(name,)), name)

@@ -9,6 +9,7 @@ import sys
 if sys.platform == "win32":
     raise ImportError("procession_process._launch._fork needs POSIX")
 
+from _thread import _count as count_threads
 from os import _exit, dup2
 from os import close as close_fd
 from os import open as open_fd
@@ -21,6 +22,7 @@ from .._death import enable_stack, new_stack_file, watch_memory
 from .._life import die_with_parent, take_inherited
 from .._methods import have_pidfd
 from .._native import begin_child, forked, no_part, note_forked, prepare_fork
+from . import loading
 from ._popen import BasePopen, check_room, undo
 from ._stdin import close_stdin, prepare_stdin
 
@@ -41,6 +43,16 @@ def collect_young() -> None:
     """
     if _get_count is not None and gc.isenabled() and _get_count()[0] * 2 > gc.get_threshold()[0]:
         gc.collect(0)
+
+
+def choose_fork() -> Callable[[], int]:
+    """Return what forks this process."""
+    return _fork_beside_threads if count_threads() else os.fork
+
+
+def _fork_beside_threads() -> int:
+    with loading:
+        return os.fork()
 
 
 def get_ready(process: Any) -> Callable[..., int]:
@@ -76,9 +88,10 @@ class Popen(BasePopen):
         run, bootstrap, name = self._run, get_ready(process), process._name
         settle = None if plain else self._settle
         collect_young()
+        fork = choose_fork()
         if pidfds:
             check_room()
-            pid = os.fork()
+            pid = fork()
             if pid == 0:
                 run(bootstrap, name, stdin, settle, daemon, pidfds)
             # Not _tell() and _adopt(): from here on each function that is called, and each object that is named,
@@ -96,7 +109,7 @@ class Popen(BasePopen):
         # Without pidfds: one pipe whose write end the child keeps for its life, one for the opposite
         # direction.
         parent_reads, child_writes = os.pipe()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             os.close(parent_reads)
             run(bootstrap, name, stdin, settle, daemon, pidfds)
