@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = ("show_trees", "trees")
 
-_ARENA = "/memfd:procession"
+_ARENA = "/memfd:procession (deleted)"
+"""The other files that procession has in memory have a longer name. Which was made first cannot be told: each CPU has
+a stock of inode numbers of its own."""
 
 _FIRST = "MainProcess"
 """The first process of a tree has no name in the registry, unless the program gave it one."""
 
 
 def _arenas(pid: str) -> Iterator[tuple[int, int, str]]:
-    """Yield inode, used bytes and path of each procession memory file that process *pid* has open."""
+    """Yield inode, used bytes and path of each arena that process *pid* has open."""
     if sys.platform == "win32":
         return
     try:
@@ -39,7 +41,7 @@ def _arenas(pid: str) -> Iterator[tuple[int, int, str]]:
     for name in names:
         path = f"/proc/{pid}/fd/{name}"
         try:
-            if os.readlink(path).startswith(_ARENA):
+            if os.readlink(path) == _ARENA:
                 status = os.stat(path)
                 yield status.st_ino, status.st_blocks * 512, path
         except OSError:
@@ -104,12 +106,11 @@ def trees(pid: int | None = None) -> list[dict[str, Any]]:
         held = list(_arenas(one))
         if not held:
             continue
-        # The arena and the file of witnesses, which was made right after it and stays small.
-        inode, _, path = min(held)
+        inode, used, path = min(held)
         if inode not in found:
             found[inode] = {"arena": inode, "bytes": 0, "processes": [], **_seen(path)}
         tree = found[inode]
-        tree["bytes"] = max(tree["bytes"], *(used for _, used, _ in held))
+        tree["bytes"] = max(tree["bytes"], used)
         process = _process(one)
         process["registry"] = (tree["registry"] or {}).get(int(one))
         tree["processes"].append(process)
