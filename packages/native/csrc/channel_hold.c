@@ -23,6 +23,7 @@
 #include "registry.h"
 
 static _Thread_local struct held_fork coming;
+static _Thread_local sigset_t former_mask;
 
 #define ORPHANED SIGURG         /* ignored by default, and harmless if somebody else sends it */
 #define SIGNALS 65
@@ -98,13 +99,12 @@ static void hold(void)
 {
     struct sigaction old[SIGNALS];
     char taken[SIGNALS];
-    sigset_t open, mask;
+    sigset_t mask = former_mask, open = former_mask;
     registry_set_name(process_arena, held.name);
     take_signals(old, taken);
     FAULT_POINT();
-    sigemptyset(&open);
-    sigaddset(&open, ORPHANED);
-    pthread_sigmask(SIG_UNBLOCK, &open, &mask);
+    sigdelset(&open, ORPHANED);
+    pthread_sigmask(SIG_SETMASK, &open, NULL);
     /* The copy of the write end would keep the others from noticing that the parent is gone, or has become another program. */
     int watch = -1;
     if (held.life_read >= 0 && dup2(held.life_read, held.life_write) >= 0) {
@@ -127,7 +127,21 @@ static void hold(void)
     FAULT_POINT();
 }
 
-static void after_fork_parent(void) { coming.channel = NULL; }
+/* A signal that comes before take_signals(), in a child that has not run yet, would go to Python's handler and be forgotten. */
+static void before_fork(void)
+{
+    if (!coming.channel) return;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former_mask);
+}
+
+static void after_fork_parent(void)
+{
+    if (!coming.channel) return;
+    coming.channel = NULL;
+    pthread_sigmask(SIG_SETMASK, &former_mask, NULL);
+}
 
 static void after_fork_child(void)
 {
@@ -135,6 +149,7 @@ static void after_fork_child(void)
     held = coming;
     coming.channel = NULL;
     if (process_arena && process_arena->self) hold();
+    else pthread_sigmask(SIG_SETMASK, &former_mask, NULL);
 }
 
 void channel_hold_fork(const struct held_fork *wanted)
@@ -145,7 +160,7 @@ void channel_hold_fork(const struct held_fork *wanted)
         return;
     }
     /* After those of the arena, which exists: handlers of children run in the order in which they were added. */
-    if (!watching && pthread_atfork(NULL, after_fork_parent, after_fork_child) != 0) return;
+    if (!watching && pthread_atfork(before_fork, after_fork_parent, after_fork_child) != 0) return;
     watching = true;
     coming = *wanted;
     coming.parent = getpid();
